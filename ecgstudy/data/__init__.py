@@ -1,0 +1,1 @@
+"""Recordings in, one prepared array and table out."""

@@ -1,0 +1,64 @@
+"""Label sets: which classes a task has, in which order, and how published statements become targets.
+
+A prepared table keeps every record's statements as the data set publishes them; a task selects from those. Class names
+are the data set's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ecgstudy.errors import require_known
+
+CPSC_CLASSES = ("Normal", "AF", "I-AVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")   # REFERENCE.csv codes 1 to 9, in that order
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The classes of one task.
+
+    name: the task. classes: in the order that every stored logit keeps. multilabel: several classes may hold at once.
+    members: class -> the published statements that count as it; a class without an entry is its own statement.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    multilabel: bool
+    members: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def encode(self, statements: Iterable[Sequence[str]]) -> np.ndarray:
+        """Targets [R, K] as uint8 from each record's list of published statements; others are ignored."""
+        column = {statement: k for k, name in enumerate(self.classes) for statement in self.members.get(name, (name,))}
+        rows = [[column[s] for s in given if s in column] for given in statements]
+        targets = np.zeros((len(rows), len(self.classes)), np.uint8)
+        for row, columns in zip(targets, rows, strict=True):
+            row[columns] = 1
+        return targets
+
+
+TASKS: dict[str, dict[str, LabelSet]] = {
+    "ptbxl": {
+        "nine": LabelSet("nine", ("NORM", "AFIB", "1AVB", "CLBBB", "CRBBB", "PAC", "PVC", "STD_", "STE_"), multilabel=True),
+        "rhythm": LabelSet("rhythm", ("AFIB", "AFLT", "BIGU", "PACE", "PSVT", "SARRH", "SBRAD", "SR", "STACH", "SVARR", "SVTAC",
+                                      "TRIGU"), multilabel=True),
+    },
+    "cpsc": {"nine": LabelSet("nine", CPSC_CLASSES, multilabel=True)},
+    "synthetic": {"nine": LabelSet("nine", CPSC_CLASSES, multilabel=True)},
+    "chapman": {
+        "rhythm": LabelSet("rhythm", ("AFIB", "GSVT", "SB", "SR"), multilabel=False, members={
+            "AFIB": ("AFIB", "AF"),                                     # AF means atrial flutter in this data set
+            "GSVT": ("ST", "SVT", "AT", "SAAWR", "AVNRT", "AVRT"),
+            "SB": ("SB",),
+            "SR": ("SR", "SA"),
+        }),
+    },
+}
+
+
+def label_set(dataset: str, task: str = "") -> LabelSet:
+    """The label set of a data set's task; an empty task means the data set's first one."""
+    tasks = TASKS[require_known("dataset", dataset, TASKS)]
+    return tasks[require_known(f"task of {dataset}", task or next(iter(tasks)), tasks)]

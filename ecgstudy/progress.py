@@ -1,0 +1,57 @@
+"""A progress bar where a person waits: tqdm where it is installed, else one log line every few seconds.
+
+A bare GPU machine has no tqdm, and the training floors must run there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+try:
+    from tqdm.auto import tqdm as _tqdm
+except ImportError:
+    _tqdm = None
+
+logger = logging.getLogger(__name__)
+
+
+class LineProgress:
+    """The part of tqdm's interface that the study uses, as log lines at most every `every` seconds."""
+
+    def __init__(self, iterable: Iterable | None = None, *, total: int | None = None, desc: str = "", unit: str = "it",
+                 every: float = 10.0, **ignored: Any) -> None:
+        self.iterable, self.desc, self.unit, self.every = iterable, desc, unit, every
+        self.total = total if total is not None else (len(iterable) if hasattr(iterable, "__len__") else None)
+        self.n, self.postfix, self.began = 0, "", time.monotonic()
+        self.said = self.began
+
+    def __iter__(self):
+        for item in self.iterable:
+            yield item
+            self.update()
+
+    def update(self, n: int = 1) -> None:
+        self.n += n
+        if time.monotonic() - self.said >= self.every:
+            self.said = time.monotonic()
+            logger.info("%s: %s/%s %s, %.0f s %s", self.desc, self.n, self.total, self.unit, self.said - self.began, self.postfix)
+
+    def set_description(self, desc: str) -> None:
+        self.desc = desc
+
+    def set_postfix_str(self, text: str) -> None:
+        self.postfix = text
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> LineProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+progress = _tqdm or LineProgress
