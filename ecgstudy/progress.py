@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 class LineProgress:
     """The part of tqdm's interface that the study uses, as log lines at most every `every` seconds."""
 
-    def __init__(self, iterable: Iterable | None = None, *, total: int | None = None, desc: str = "", unit: str = "it",
-                 every: float = 10.0, **ignored: Any) -> None:
+    def __init__(self, iterable: Iterable | None = None, *, total: int | None = None, initial: int = 0, desc: str = "",
+                 unit: str = "it", every: float = 10.0, **ignored: Any) -> None:
         self.iterable, self.desc, self.unit, self.every = iterable, desc, unit, every
         self.total = total if total is not None else (len(iterable) if hasattr(iterable, "__len__") else None)
-        self.n, self.postfix, self.began = 0, "", time.monotonic()
+        self.n, self.postfix, self.began = initial, "", time.monotonic()
         self.said = self.began
 
     def __iter__(self):

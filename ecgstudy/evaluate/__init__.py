@@ -1,0 +1,1 @@
+"""Metrics, thresholds and intervals, computed from stored predictions alone; NumPy and scikit-learn, no torch."""

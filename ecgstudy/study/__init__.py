@@ -1,0 +1,1 @@
+"""Experiments, the ledger of finished runs, and what the pages make of them."""

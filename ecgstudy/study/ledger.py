@@ -1,0 +1,154 @@
+"""The ledger: one JSON and one file of predictions for every finished run, under book/results/.
+
+A result is written last and whole, so its presence means "finished". What it states can be recomputed: `recompute` scores
+the stored logits again, and an entry that does not agree with its own predictions is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgstudy import files
+from ecgstudy.errors import DataError
+from ecgstudy.evaluate.metrics import Scores, probabilities, score
+from ecgstudy.train.experiment import RESULT_SCHEMA, Experiment
+
+FIELDS = {"schema", "key", "experiment", "data", "environment", "training", "thresholds", "scores", "predictions"}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits and targets [R, K] of the validation and test folds, with record and patient ids [R]."""
+
+    validation_logits: np.ndarray
+    validation_targets: np.ndarray
+    validation_records: np.ndarray
+    test_logits: np.ndarray
+    test_targets: np.ndarray
+    test_records: np.ndarray
+    test_patients: np.ndarray
+
+    def to_bytes(self) -> bytes:
+        """A compressed .npz of plain arrays, byte-identical for equal content."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **dataclasses.asdict(self))
+        return buffer.getvalue()
+
+    @classmethod
+    def read(cls, path: Path) -> Predictions:
+        """DataError where the file is missing or damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(**{field.name: arrays[field.name] for field in dataclasses.fields(cls)})
+        except Exception as error:      # NumPy and zipfile raise a dozen kinds for a damaged file
+            raise DataError(f"{path} does not hold predictions ({type(error).__name__}: {error}); remove the run and make it again") from None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder-independent result and where its predictions lie."""
+
+    result: dict[str, Any]
+    predictions_path: Path
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        return Experiment.from_json(self.result["experiment"])
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        return Predictions.read(self.predictions_path)
+
+    @property
+    def key(self) -> str:
+        return self.result["key"]
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        return None if self.result["thresholds"] is None else np.array(self.result["thresholds"])
+
+    def test_probability(self) -> np.ndarray:
+        """Test probabilities [R, K]."""
+        return probabilities(self.predictions.test_logits, self.experiment.labels.multilabel)
+
+
+def folder() -> Path:
+    """Where the committed results lie."""
+    return files.repository() / "book" / "results"
+
+
+def entry_name(experiment: Experiment, key: str) -> str:
+    """A file name a person can read; the key's first digits make it unique."""
+    return f"{experiment.dataset}-{experiment.task}-{experiment.profile}-{experiment.model}-{key[:12]}"
+
+
+def scores_to_json(scores: Scores) -> dict[str, Any]:
+    """Scores as JSON; NaN becomes null."""
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [plain(item) for item in value]
+        return None if isinstance(value, float) and math.isnan(value) else value
+    return {name: plain(value) for name, value in dataclasses.asdict(scores).items()}
+
+
+def read_run(path: Path) -> Run:
+    """One result file, checked: complete, of this schema, its key and its predictions its own. DataError otherwise."""
+    result = files.read_json(path)
+    if not isinstance(result, dict) or not FIELDS <= set(result):
+        raise DataError(f"{path} is not a result: it lacks {', '.join(sorted(FIELDS - set(result if isinstance(result, dict) else ())))}")
+    if result["schema"] != RESULT_SCHEMA:
+        raise DataError(f"{path} has result schema {result['schema']}, this version reads {RESULT_SCHEMA}; run the experiment again")
+    try:
+        predictions = path.parent / result["predictions"]["file"]
+        key = Experiment.from_json(result["experiment"]).key(result["data"]["digest"])
+        stated = result["predictions"]["sha256"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is not a result: {error!r}") from None
+    if key != result["key"]:
+        raise DataError(f"{path} was edited: its experiment has the key {key[:12]}, it states {str(result['key'])[:12]}")
+    if not predictions.is_file() or files.sha256(predictions) != stated:
+        raise DataError(f"{path}: {predictions.name} is missing or is not the file that was scored")
+    return Run(result, predictions)
+
+
+def recompute(run: Run) -> dict[str, dict[str, Any]]:
+    """Validation and test scores from the stored logits and thresholds: {"validation": ..., "test": ...} as JSON values."""
+    labels, stored = run.experiment.labels, run.predictions
+    return {fold: scores_to_json(score(logits, targets, labels.classes, labels.multilabel, run.thresholds))
+            for fold, logits, targets in (("validation", stored.validation_logits, stored.validation_targets),
+                                          ("test", stored.test_logits, stored.test_targets))}
+
+
+def read_all(where: Path | None = None) -> list[Run]:
+    """Every run of a ledger folder, checked, in the order of file names."""
+    return [read_run(path) for path in sorted((where or folder()).glob("*.json"))]
+
+
+def publish(run: Run, where: Path | None = None) -> Path:
+    """Copy a finished run into the ledger. An identical entry is success; another result of the same key is refused."""
+    where = where or folder()
+    name = entry_name(run.experiment, run.key)
+    target = where / f"{name}.json"
+    if target.exists():
+        if read_run(target).result["scores"] != run.result["scores"]:
+            raise DataError(f"{target} already holds another result of the key {run.key[:12]}; keep one of the two by hand")
+        return target
+    predictions = run.predictions_path.read_bytes()
+    files.write_atomically(where / f"{name}.npz", lambda file: file.write(predictions))
+    return files.write_json(target, run.result | {"predictions": run.result["predictions"] | {"file": f"{name}.npz"}})
+
+
+def find(runs: list[Run], experiment: Experiment, data_digest: str | None = None) -> Run | None:
+    """The run of an experiment; without a digest (the data are not on this machine) on whatever preparation it was made."""
+    for run in runs:
+        if run.experiment == experiment and data_digest in (None, run.result["data"]["digest"]):
+            return run
+    return None

@@ -1,0 +1,74 @@
+"""Each study as a function that returns its experiments; the profiles say how large they are.
+
+`smoke` shows that a page works (seconds), `quick` fits two CPU cores (minutes), `full` is the study itself and wants a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecgstudy.data.labels import label_set
+from ecgstudy.errors import require_known
+from ecgstudy.train.experiment import PROFILES, Experiment, Setting, freeze_settings
+
+ATTENTIONS = ("mhsa", "spatial_reduction", "bi_level_routing", "window", "shifted_window", "shunted", "hilo")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large a study is run.
+
+    n_synthetic: records of the simulator. n_training: training records used (0 = all). network: settings that size the own
+    network. seeds: the profile's default. The rest as in Experiment.
+    """
+
+    name: str
+    n_synthetic: int
+    n_training: int
+    epochs: int
+    patience: int
+    batch_size: int
+    schedule_step: int
+    network: tuple[tuple[str, Setting], ...]
+    seeds: tuple[int, ...]
+
+
+_PROFILES = {
+    "smoke": Profile("smoke", n_synthetic=200, n_training=64, epochs=1, patience=1, batch_size=32, schedule_step=20,
+                     network=freeze_settings({"widths": (8, 16, 16, 16), "depths": (1, 1, 2, 2), "heads": 4}), seeds=(0,)),
+    "quick": Profile("quick", n_synthetic=4000, n_training=4000, epochs=6, patience=6, batch_size=64, schedule_step=5,
+                     network=freeze_settings({"widths": (16, 32, 64, 128), "depths": (1, 1, 4, 2), "heads": 8}), seeds=(0,)),
+    "full": Profile("full", n_synthetic=20000, n_training=0, epochs=30, patience=10, batch_size=64, schedule_step=20,
+                    network=(), seeds=(0, 1, 2, 3, 4)),
+}
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name."""
+    return _PROFILES[require_known("profile", name, PROFILES)]
+
+
+def supervised(dataset: str, task: str, size: Profile, model: str, settings: dict[str, Setting], seed: int) -> Experiment:
+    """One labelled run in the study's recipe: AdamW at 1e-3, the rate divided by ten after `schedule_step` epochs."""
+    return Experiment(dataset=dataset, task=label_set(dataset, task).name, profile=size.name, model=model,
+                      settings=freeze_settings(settings), seed=seed, n_training=size.n_training, epochs=size.epochs,
+                      patience=size.patience, batch_size=size.batch_size, learning_rate=1e-3, weight_decay=1e-3, schedule="step",
+                      schedule_step=size.schedule_step)
+
+
+def attention_ablation(dataset: str, task: str = "", profile_name: str = "quick", attentions: Sequence[str] = ATTENTIONS,
+                       seeds: Sequence[int] = ()) -> list[Experiment]:
+    """Page 04: the base network with each attention in its global blocks, everything else equal.
+
+    Hours on two cores in `quick`: about 0.2 for seven mechanisms and one seed. Seeds are the outer loop, so that a plan cut
+    short by its time budget leaves whole comparisons behind.
+    """
+    size = profile(profile_name)
+    for name in attentions:
+        require_known("attention", name, ATTENTIONS)
+    return [supervised(dataset, task, size, "inception_former", dict(size.network) | {"attention": name}, seed)
+            for seed in (seeds or size.seeds) for name in attentions]
+
+
+PLANS = {"attention_ablation": attention_ablation}

@@ -1,0 +1,145 @@
+"""A run's life: found finished, or resumed, or trained; scored once on test; written last.
+
+runs/<key>/ holds checkpoints while it trains, then weights.safetensors, predictions.npz and result.json.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ecgstudy import __version__, files
+from ecgstudy.data.dataset import Prepared
+from ecgstudy.data.splits import Split, open_test, split
+from ecgstudy.errors import ConfigurationError, RunError
+from ecgstudy.evaluate.metrics import probabilities
+from ecgstudy.evaluate.thresholds import fit_thresholds
+from ecgstudy.models import build_model
+from ecgstudy.study import ledger
+from ecgstudy.study.complexity import count_parameters
+from ecgstudy.study.ledger import Predictions, Run
+from ecgstudy.train.checkpoint import Checkpoints, load_weights, save_weights
+from ecgstudy.train.device import describe, resolve_device, resolve_precision
+from ecgstudy.train.experiment import RESULT_SCHEMA, Experiment
+from ecgstudy.train.feed import Feed, fit_scaling
+from ecgstudy.train.loop import Progress, fit, predict
+from ecgstudy.train.seeds import scoped_seed
+
+logger = logging.getLogger(__name__)
+
+
+def folder() -> Path:
+    """Where runs in progress live: ECGSTUDY_RUNS, else runs/ of the checkout, outside git."""
+    return Path(os.environ.get("ECGSTUDY_RUNS", files.repository() / "runs"))
+
+
+def training_rows(experiment: Experiment, rows: np.ndarray) -> np.ndarray:
+    """The training rows that an experiment uses: all, or `n_training` drawn from `subset_seed`, the same for every model."""
+    if experiment.n_training == 0 or experiment.n_training >= len(rows):
+        return rows
+    drawn = np.random.default_rng(experiment.subset_seed).permutation(len(rows))[:experiment.n_training]
+    return np.sort(rows[drawn])
+
+
+def finished(experiment: Experiment, data_digest: str) -> Run | None:
+    """The finished run of an experiment, from the ledger or from runs/; None where there is none."""
+    key = experiment.key(data_digest)
+    for path in (ledger.folder() / f"{ledger.entry_name(experiment, key)}.json", folder() / key / "result.json"):
+        if path.is_file():
+            return ledger.read_run(path)
+    return None
+
+
+def build(experiment: Experiment, prepared: Prepared) -> torch.nn.Module:
+    """The experiment's model, initialised from its seed."""
+    with scoped_seed(experiment.seed):
+        return build_model(experiment.model, prepared.spec, len(experiment.labels.classes), **dict(experiment.settings))
+
+
+def run(experiment: Experiment, prepared: Prepared, *, device: str = "auto", deadline: float | None = None) -> Run:
+    """Return the finished run of `experiment`, resuming or training it first where there is none.
+
+    deadline: `time.monotonic()` at which training stops, saved, with OutOfTime. Raises RunError where training failed and
+    LockedError where another process trains the same run.
+    """
+    if prepared.dataset != experiment.dataset:
+        raise ConfigurationError(f"the experiment is on {experiment.dataset!r}, the prepared data are {prepared.dataset!r}")
+    if done := finished(experiment, prepared.digest):
+        return done
+    key = experiment.key(prepared.digest)
+    place = folder() / key
+    with files.lock(place / "lock"):
+        if done := finished(experiment, prepared.digest):
+            return done
+        files.write_json(place / "experiment.json", experiment.to_json())
+        try:
+            return _train(experiment, prepared, key, place, resolve_device(device), deadline)
+        except RunError as error:
+            logger.error("run %s stopped: %s", key[:12], error)
+            raise
+
+
+def _train(experiment: Experiment, prepared: Prepared, key: str, place: Path, device: torch.device, deadline: float | None) -> Run:
+    labels = experiment.labels
+    parts = split(prepared, labels)
+    targets = labels.encode(prepared.statements())
+    rows = training_rows(experiment, parts.training)
+    scaling = fit_scaling(prepared, rows)
+    model = build(experiment, prepared)
+    validation = Feed(prepared, parts.validation, targets, scaling, device)
+    checkpoints = Checkpoints(place, key)
+    at = fit(model, experiment, Feed(prepared, rows, targets, scaling, device), validation, device=device, checkpoints=checkpoints,
+             deadline=deadline)
+    load_weights(checkpoints.best_path(at.best_epoch), model)
+
+    logits = predict(model, validation, experiment, device)
+    thresholds = fit_thresholds(probabilities(logits, True), targets[parts.validation]) if labels.multilabel else None
+    test_rows = open_test(parts)                        # the only time this run looks at the test fold
+    test_logits = predict(model, Feed(prepared, test_rows, targets, scaling, device), experiment, device)
+    ids, patients = prepared.table["record_id"].to_numpy(str), prepared.table["patient_id"].to_numpy(str)
+    predictions = Predictions(logits, targets[parts.validation], ids[parts.validation], test_logits, targets[test_rows], ids[test_rows],
+                              patients[test_rows])
+    content = predictions.to_bytes()
+    files.write_atomically(place / "predictions.npz", lambda file: file.write(content))
+    result = _describe(experiment, prepared, key, device, model, at, parts, rows)
+    result |= {"thresholds": None if thresholds is None else thresholds.tolist(), "scores": {},
+               "predictions": {"file": "predictions.npz", "sha256": files.sha256(place / "predictions.npz")}}
+    result["scores"] = ledger.recompute(Run(result, place / "predictions.npz"))
+    result["training"] |= {"scaling": asdict(scaling)}
+    save_weights(place / "weights.safetensors", model)
+    files.write_json(place / "result.json", result)
+    checkpoints.clear()
+    return ledger.read_run(place / "result.json")
+
+
+def _describe(experiment: Experiment, prepared: Prepared, key: str, device: torch.device, model: torch.nn.Module, at: Progress,
+              parts: Split, rows: np.ndarray) -> dict:
+    """Everything of a result but its scores: what was run, on what, where, by which code, and how training went."""
+    return {
+        "schema": RESULT_SCHEMA, "key": key, "experiment": experiment.to_json(),
+        "data": {"digest": prepared.digest, "settings": prepared.settings, "classes": list(experiment.labels.classes),
+                 "n_training": len(rows), "n_validation": len(parts.validation), "n_test": len(open_test(parts))},
+        "environment": describe(device) | code_version() | {
+            "ecgstudy": __version__, "numpy": np.__version__, "precision": resolve_precision(experiment.precision, device),
+            "finished": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime())},
+        "training": {"n_parameters": count_parameters(model), "best_epoch": at.best_epoch + 1, "seconds": round(at.seconds, 1),
+                     "history": at.history},
+    }
+
+
+def code_version() -> dict[str, str | bool]:
+    """The commit of the checkout and whether the package differs from it; "unknown" outside a repository."""
+    def git(*words: str) -> str | None:
+        try:
+            return subprocess.run(["git", *words], cwd=files.repository(), capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return None
+    commit = os.environ.get("ECGSTUDY_COMMIT") or git("rev-parse", "HEAD")
+    return {"commit": commit or "unknown", "edited": bool(git("status", "--porcelain", "--", "ecgstudy"))}

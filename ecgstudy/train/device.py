@@ -1,0 +1,38 @@
+"""Which device and which number format a run uses, chosen by what is there."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import torch
+
+from ecgstudy.errors import ConfigurationError, require_known
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU; ConfigurationError at once for `cuda` without one."""
+    require_known("device", name, ("auto", "cpu", "cuda"))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError("device 'cuda' was asked for, but this machine has no CUDA device; use 'auto' or 'cpu'")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """`auto` is bf16 on CUDA and fp32 on the CPU, where bf16 is emulated and several times slower."""
+    return ("bf16" if device.type == "cuda" else "fp32") if name == "auto" else name
+
+
+def describe(device: torch.device) -> dict[str, str | int]:
+    """What stands in a result's environment: device, its name, threads and versions."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    return {"device": device.type, "device_name": name, "threads": torch.get_num_threads(), "cores": os.cpu_count() or 0,
+            "torch": torch.__version__, "python": platform.python_version(), "system": platform.system()}
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,95 @@
+"""The frozen description of one run: everything that decides its numbers, and nothing else.
+
+Two experiments that are equal share one key, hence one run and one result, whichever page asked for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from ecgstudy import files
+from ecgstudy.data.labels import LabelSet, label_set
+from ecgstudy.errors import ConfigurationError, require_known
+
+RESULT_SCHEMA = 1       # raised when the meaning of a stored result changes; part of every key
+PROFILES = ("smoke", "quick", "full")
+SCHEDULES = ("step", "cosine", "constant")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+Scalar = str | int | float | bool
+Setting = Scalar | tuple[Scalar, ...]
+
+
+def freeze_settings(settings: dict[str, Any]) -> tuple[tuple[str, Setting], ...]:
+    """A model's settings as a sorted, hashable tuple; lists become tuples."""
+    return tuple(sorted((name, tuple(value) if isinstance(value, list | tuple) else value) for name, value in settings.items()))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run.
+
+    dataset, task: what is learnt; profile: smoke, quick or full. model, settings: a registered builder and its settings.
+    n_training: how many training records are used (0 = all), drawn once from `subset_seed`, the same for every model.
+    epochs, patience: at most so many, stopped after `patience` epochs without a better validation macro-AUROC.
+    schedule: "step" multiplies the rate by `schedule_factor` every `schedule_step` epochs; "cosine" falls to 0 over `epochs`.
+    precision: "auto" is bf16 on CUDA and fp32 on the CPU, where bf16 is emulated and several times slower.
+    """
+
+    dataset: str
+    task: str
+    profile: str
+    model: str
+    settings: tuple[tuple[str, Setting], ...]
+    seed: int
+    n_training: int
+    epochs: int
+    patience: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    schedule: str
+    schedule_step: int = 20
+    schedule_factor: float = 0.1
+    precision: str = "auto"
+    subset_seed: int = 0
+
+    def __post_init__(self) -> None:
+        label_set(self.dataset, self.task)
+        require_known("profile", self.profile, PROFILES)
+        require_known("schedule", self.schedule, SCHEDULES)
+        require_known("precision", self.precision, PRECISIONS)
+        for name in ("epochs", "patience", "batch_size", "schedule_step"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.learning_rate > 0:
+            raise ConfigurationError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        if self.n_training < 0:
+            raise ConfigurationError(f"n_training is {self.n_training}; use 0 for all training records")
+
+    @property
+    def labels(self) -> LabelSet:
+        return label_set(self.dataset, self.task)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` gives an equal experiment back."""
+        values = dataclasses.asdict(self)
+        values["settings"] = {name: list(value) if isinstance(value, tuple) else value for name, value in self.settings}
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Experiment:
+        """The experiment that `to_json` described; ConfigurationError where a field is missing or unknown."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        if strange := sorted(set(values) - names):
+            raise ConfigurationError(f"unknown experiment field {strange[0]!r}; accepted: {', '.join(sorted(names))}")
+        try:
+            return cls(**(values | {"settings": freeze_settings(values["settings"])}))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigurationError(f"this is not an experiment of the study: {error}") from None
+
+    def key(self, data_digest: str) -> str:
+        """The run's name: a digest of this experiment, the prepared data and the result schema."""
+        return files.digest({"experiment": self.to_json(), "data": data_digest, "schema": RESULT_SCHEMA})

@@ -1,0 +1,187 @@
+"""Fit and predict: the one loop behind every number of the study.
+
+An epoch walks a permutation that depends on the seed and the epoch alone. After it, the validation fold is scored, the
+best weights are copied to disk, and the run stops when `patience` epochs brought nothing better. A checkpoint holds all
+that the next step depends on, so a run killed anywhere goes on where it was.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecgstudy.errors import RunError
+from ecgstudy.evaluate.metrics import score
+from ecgstudy.progress import progress
+from ecgstudy.train.checkpoint import Checkpoints, save_weights
+from ecgstudy.train.device import resolve_precision
+from ecgstudy.train.experiment import Experiment
+from ecgstudy.train.feed import Feed
+from ecgstudy.train.objectives import Objective, supervised
+from ecgstudy.train.optim import learning_rate, make_optimizer
+from ecgstudy.train.seeds import scoped_seed, torch_generator
+
+CHECKPOINT_SECONDS = 60.0       # how much work a kill may cost
+FINITE_EVERY = 20               # steps between two looks at the losses: each look waits for the device
+SHUFFLE, STEP = 1, 2            # purposes of the run's random streams
+
+
+class OutOfTime(RunError):
+    """The time budget ended first; everything is kept, and the same command goes on."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands: the next step to take, and what was seen so far."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best_epoch: int | None = None
+    best_score: float = -math.inf
+    seconds: float = 0.0
+    history: list[dict[str, float | None]] = field(default_factory=list)
+
+    def finished(self, experiment: Experiment) -> bool:
+        stale = self.best_epoch is not None and self.epoch - 1 - self.best_epoch >= experiment.patience
+        return self.step == 0 and (self.epoch >= experiment.epochs or stale)
+
+
+def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Feed, *, device: torch.device,
+        checkpoints: Checkpoints, deadline: float | None = None) -> Progress:
+    """Train `model` in place and leave the best epoch's weights at `checkpoints.best_path(progress.best_epoch)`.
+
+    deadline: `time.monotonic()` at which to stop with OutOfTime after saving. Raises RunError, with record ids, within
+    FINITE_EVERY steps of a loss that is not finite.
+    """
+    model.to(device)
+    optimizer = make_optimizer(model, experiment)
+    at = Progress()
+    with scoped_seed(experiment.seed):
+        state = checkpoints.load()
+        if state is not None:
+            at = _restore(state, model, optimizer)
+        steps = math.ceil(len(training) / experiment.batch_size)
+        label = f"{experiment.model} {dict(experiment.settings).get('attention', '')} seed {experiment.seed}"
+        with progress(total=experiment.epochs * steps, initial=at.epoch * steps + at.step, desc=label, unit="step") as bar:
+            while not at.finished(experiment):
+                _train_epoch(model, optimizer, experiment, training, at, device, checkpoints, deadline, bar)
+                _close_epoch(model, experiment, training, validation, at, device, checkpoints)
+                checkpoints.save(_state(at, model, optimizer))
+                bar.set_postfix_str(f"best validation macro-AUROC {at.best_score:.4f}")
+    return at
+
+
+def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, experiment: Experiment, training: Feed, at: Progress,
+                 device: torch.device, checkpoints: Checkpoints, deadline: float | None, bar) -> None:
+    objective = supervised(experiment.labels.multilabel)
+    order = torch.randperm(len(training), generator=torch_generator(experiment.seed, SHUFFLE, at.epoch))
+    batches = order.split(experiment.batch_size)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(experiment, at.epoch)
+    model.train()
+    pending: list[tuple[Tensor, Tensor]] = []           # losses not yet looked at, with their batches
+    saved = began = time.monotonic()
+    while at.step < len(batches):
+        index = batches[at.step]
+        loss = _step(model, optimizer, objective, training.batch(index), experiment, at, device)
+        pending.append((loss, index))
+        at.step += 1
+        bar.update()
+        now = time.monotonic()
+        late = deadline is not None and now >= deadline
+        due = now - saved >= CHECKPOINT_SECONDS
+        if late or due or len(pending) == FINITE_EVERY or at.step == len(batches):
+            for loss in _finite(pending, training, at):         # one by one: the sum must not depend on where a kill fell
+                at.loss_sum += loss
+            pending = []
+        if late or due:
+            at.seconds += now - began
+            saved = began = now
+            checkpoints.save(_state(at, model, optimizer))
+        if late:
+            raise OutOfTime(f"the time budget ended in epoch {at.epoch + 1}, step {at.step} of {len(batches)}; the run is saved, "
+                            "and the same command goes on from there")
+    at.seconds += time.monotonic() - began
+
+
+def _step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: Objective, batch: tuple[Tensor, Tensor],
+          experiment: Experiment, at: Progress, device: torch.device) -> Tensor:
+    """One update; returns the batch's summed loss without waiting for the device."""
+    bf16 = resolve_precision(experiment.precision, device) == "bf16"
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            losses = objective(model, batch, torch_generator(experiment.seed, STEP, at.epoch, at.step))
+        optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        optimizer.step()
+    except torch.OutOfMemoryError:
+        peak = torch.cuda.max_memory_allocated(device) / 2**30
+        raise RunError(f"out of GPU memory with batch_size {experiment.batch_size} (peak {peak:.1f} GiB); use a smaller batch") from None
+    return losses["loss"].detach() * len(batch[0])
+
+
+def _finite(pending: list[tuple[Tensor, Tensor]], training: Feed, at: Progress) -> list[float]:
+    """The pending losses as numbers; RunError naming the first batch whose loss is not finite."""
+    losses = torch.stack([loss for loss, _ in pending]).double().cpu()
+    bad = (~losses.isfinite()).nonzero().flatten()
+    if len(bad):
+        records = ", ".join(training.record_ids[pending[int(bad[0])][1].numpy()][:8])
+        raise RunError(f"the loss is not finite at epoch {at.epoch + 1}, step {at.step - len(pending) + int(bad[0]) + 1}; its batch "
+                       f"begins with the records {records}. Try a lower learning rate, or check those records")
+    return losses.tolist()
+
+
+def _close_epoch(model: nn.Module, experiment: Experiment, training: Feed, validation: Feed, at: Progress, device: torch.device,
+                 checkpoints: Checkpoints) -> None:
+    """Score the validation fold, keep the best weights, and move on to the next epoch."""
+    began = time.monotonic()
+    logits = predict(model, validation, experiment, device)
+    labels = experiment.labels
+    scores = score(logits, validation.targets.cpu().numpy(), labels.classes, labels.multilabel,
+                   np.full(len(labels.classes), 0.5) if labels.multilabel else None)
+    found = scores.macro_auroc if not math.isnan(scores.macro_auroc) else -math.inf
+    if at.best_epoch is None or found > at.best_score:
+        at.best_epoch, at.best_score = at.epoch, found
+        save_weights(checkpoints.best_path(at.epoch), model)
+    at.seconds += time.monotonic() - began
+    at.history.append({"epoch": at.epoch + 1, "learning_rate": learning_rate(experiment, at.epoch),
+                       "training_loss": at.loss_sum / len(training), "validation_macro_auroc": scores.macro_auroc if math.isfinite(scores.macro_auroc) else None,
+                       "seconds": round(at.seconds, 1)})
+    at.epoch, at.step, at.loss_sum = at.epoch + 1, 0, 0.0
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, feed: Feed, experiment: Experiment, device: torch.device) -> np.ndarray:
+    """Logits float32 [R, K] of every record, in order. Raises RunError where one is not finite."""
+    model.eval()
+    bf16 = resolve_precision(experiment.precision, device) == "bf16"
+    parts = []
+    for index in torch.arange(len(feed)).split(max(experiment.batch_size, 64)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            parts.append(model(feed.batch(index)[0]).float())
+    logits = torch.cat(parts).cpu().numpy()
+    if not np.isfinite(logits).all():
+        bad = feed.record_ids[~np.isfinite(logits).all(axis=1)]
+        raise RunError(f"{len(bad)} records have predictions that are not finite, the first {bad[0]}; try a lower learning rate")
+    return logits
+
+
+def _state(at: Progress, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return asdict(at) | {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": torch.get_rng_state(), "cuda_rng": cuda}
+
+
+def _restore(state: dict, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["rng"])
+    if state["cuda_rng"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda_rng"])
+    return Progress(**{name: state[name] for name in Progress.__dataclass_fields__})

@@ -1,0 +1,23 @@
+"""Randomness arrives as a generator, one for each purpose, each a function of the run's seed alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+
+def torch_generator(seed: int, *purpose: int) -> torch.Generator:
+    """A CPU generator for (seed, purpose...), e.g. the shuffle of one epoch; independent between purposes."""
+    state = np.random.SeedSequence([seed, *purpose]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)
+
+
+@contextlib.contextmanager
+def scoped_seed(seed: int) -> Iterator[None]:
+    """Seed torch's global stream inside the block and put it back afterwards: initialisers read no generator of ours."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

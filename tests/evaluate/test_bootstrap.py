@@ -1,0 +1,59 @@
+"""The re-weighted bootstrap gives, draw by draw, what scikit-learn gives on the resampled records."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from ecgstudy.evaluate import bootstrap
+from ecgstudy.evaluate.metrics import nanmean
+
+
+@pytest.fixture
+def case():
+    generator = np.random.default_rng(1)
+    targets = (generator.random((120, 3)) < [0.4, 0.2, 0.03]).astype(np.uint8)
+    probability = np.round(np.clip(0.3 * targets + 0.7 * generator.random(targets.shape), 0, 1), 2)
+    patients = generator.integers(0, 80, 120).astype(str)
+    return probability, targets, patients
+
+
+def test_weights_draw_whole_patients(case):
+    _, _, patients = case
+    weights = bootstrap.patient_weights(patients, 50, np.random.default_rng(0))
+    for patient in np.unique(patients):
+        mine = weights[:, patients == patient]
+        assert (mine == mine[:, :1]).all()
+    first = [np.flatnonzero(patients == p)[0] for p in np.unique(patients)]
+    assert (weights[:, first].sum(axis=1) == len(first)).all()
+
+
+def test_each_replicate_equals_scikit_learn_on_the_repeated_records(case):
+    probability, targets, patients = case
+    weights = bootstrap.patient_weights(patients, 40, np.random.default_rng(0))
+    thresholds = np.array([0.5, 0.4, 0.5])
+    found = bootstrap.replicate_scores(probability, targets, thresholds, weights)
+    for b, w in enumerate(weights.astype(int)):
+        rows = np.repeat(np.arange(len(w)), w)
+        t, p = targets[rows], probability[rows]
+        auroc = [sk.roc_auc_score(t[:, k], p[:, k]) if 0 < t[:, k].sum() < len(t) else np.nan for k in range(3)]
+        f1 = [sk.f1_score(t[:, k], p[:, k] > thresholds[k], zero_division=0) if t[:, k].any() else np.nan for k in range(3)]
+        assert found["macro_auroc"][b] == pytest.approx(nanmean(auroc), abs=1e-12)
+        assert found["macro_f1"][b] == pytest.approx(nanmean(f1), abs=1e-12)
+
+
+def test_interval_covers_a_known_mean():
+    covered = 0
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        sample = generator.normal(size=100)
+        weights = bootstrap.patient_weights(np.arange(100), 400, generator)
+        found = bootstrap.interval(sample.mean(), weights @ sample / 100)
+        covered += found.low <= 0 <= found.high
+    assert 50 <= covered <= 60
+
+
+def test_p_value_and_holm():
+    assert bootstrap.difference_p_value(np.linspace(-1, 1, 1000)) > 0.9
+    assert bootstrap.difference_p_value(np.linspace(0.1, 1, 999)) == pytest.approx(2 / 1000)
+    assert bootstrap.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert np.isnan(bootstrap.holm([float("nan"), 0.5])[0]) and bootstrap.holm([float("nan"), 0.5])[1] == 0.5
