@@ -1,0 +1,144 @@
+"""Tables of the pages. Every number comes from the ledger or is computed here; the notes' own stand beside, in grey."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from ecgstudy import files
+from ecgstudy.errors import DataError
+from ecgstudy.evaluate.bootstrap import Interval
+from ecgstudy.study.comparison import Difference, Measured, Row
+from ecgstudy.study.complexity import Cost
+from ecgstudy.study.ledger import Run
+
+NOTES = "notes"         # first level of a column that shows the study notes' numbers: drawn grey
+
+
+def reported(section: str) -> dict[str, Any]:
+    """One section of the notes' own numbers, book/reported.yaml."""
+    import yaml
+
+    path = files.repository() / "book" / "reported.yaml"
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; the notes' numbers are part of the repository")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))[section]
+
+
+def show(value: float, digits: int = 3, signed: bool = False) -> str:
+    """A number with fixed digits; a dash for what does not exist."""
+    return "–" if value is None or math.isnan(value) else f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+
+
+def show_interval(found: Interval, signed: bool = False) -> str:
+    return f"{show(found.estimate, signed=signed)} [{show(found.low, signed=signed)}, {show(found.high, signed=signed)}]"
+
+
+def show_measured(found: Measured) -> str:
+    spread = "" if math.isnan(found.deviation) else f" ± {show(found.deviation)}"
+    return f"{show(found.interval.estimate)}{spread} [{show(found.interval.low)}, {show(found.interval.high)}]"
+
+
+def show_p(difference: Difference | None) -> str:
+    if difference is None:
+        return "–"
+    return "< 0.01" if difference.p_holm < 0.01 else f"{difference.p_holm:.2f}"
+
+
+def style(table: pd.DataFrame, caption: str) -> Styler:
+    """A table for the book: no index noise, the notes' columns grey, the caption above."""
+    grey = [column for column in table.columns if NOTES in (column if isinstance(column, tuple) else (column,))]
+    styler = table.style.set_caption(caption).hide(axis="index").set_table_attributes('class="dataframe study"')
+    return styler.set_properties(subset=grey, **{"color": "#8a8a8a", "font-style": "italic"}) if grey else styler
+
+
+def score_table(rows: Sequence[Row], axis: str, notes: dict[str, dict[str, Any]]) -> Styler:
+    """Scores of one axis on the test fold: mean ± SD over seeds [95 % interval], paired difference to the baseline, notes' F1."""
+    lines = []
+    for row in rows:
+        auroc = row.difference["macro_auroc"]
+        told = notes.get(row.value, {})
+        lines.append({
+            ("", axis): row.value, ("", "seeds"): len(row.runs),
+            ("test", "macro-AUROC"): show_measured(row.measured["macro_auroc"]),
+            ("test", "macro-F1"): show_measured(row.measured["macro_f1"]),
+            ("AUROC − baseline", "difference"): show_interval(auroc.interval, signed=True) if auroc else "–",
+            ("AUROC − baseline", "p (Holm)"): show_p(auroc),
+            (NOTES, "F1 test"): show(told.get("test_f1"), 4), (NOTES, "F1 validation"): show(told.get("validation_f1"), 4)})
+    run = rows[0].runs[0]
+    caption = (f"{describe_data(run)}. Mean over seeds, ± SD over seeds where there are several, [95 % interval over patients]. "
+               "Notes: CPSC2018, full width, threshold and epoch chosen on the scored fold; another data set or size is no comparison.")
+    table = pd.DataFrame(lines)
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    return style(table, caption)
+
+
+def cost_table(costs: Sequence[Cost], full: Sequence[Cost], axis: str) -> Styler:
+    """What each value costs: the network that was trained on this page, and the full base network of the notes."""
+    lines = [{("", axis): here.name,
+              ("this page", "parameters"): f"{here.n_parameters:,}", ("this page", "MACs"): mega(here.macs),
+              ("this page", "ms a record"): show(here.milliseconds, 1),
+              ("full width", "parameters"): f"{base.n_parameters:,}", ("full width", "MACs"): mega(base.macs),
+              (NOTES, "MACs, products left out"): mega(base.notes_macs)} for here, base in zip(costs, full, strict=True)]
+    table = pd.DataFrame(lines)
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    return style(table, "Parameters and multiply-accumulates of one 10-s record; time of one forward pass, batch of one, median, on "
+                        "the machine that made this page. The notes' counting rule leaves the attention products out.")
+
+
+def mega(macs: int) -> str:
+    """Multiply-accumulates in millions."""
+    return f"{macs / 1e6:,.1f} M"
+
+
+def describe_data(run: Run) -> str:
+    """What a result was measured on, in one line."""
+    e, data = run.experiment, run.result["data"]
+    return (f"{e.dataset} ({e.task}, {len(data['classes'])} classes), {e.profile} profile: {data['n_training']:,} training, "
+            f"{data['n_validation']:,} validation, {data['n_test']:,} test records")
+
+
+def provenance(runs: Sequence[Run]) -> pd.DataFrame:
+    """Where the numbers come from: a line a run."""
+    return pd.DataFrame([{
+        "run": r.key[:12], "seed": r.experiment.seed, **{k: str(v) for k, v in r.experiment.settings if k == "attention"},
+        "best epoch": r.result["training"]["best_epoch"], "minutes": round(r.result["training"]["seconds"] / 60, 1),
+        "device": r.result["environment"]["device_name"], "commit": r.result["environment"]["commit"][:10] +
+        (" + edits" if r.result["environment"]["edited"] else ""), "data": r.result["data"]["digest"][:10],
+        "finished": r.result["environment"]["finished"]} for r in runs])
+
+
+def per_class_table(rows: Sequence[Row], axis: str) -> Styler:
+    """Test AUROC of every class, mean over seeds, with the class's number of positive test records in the head."""
+    scores = [[r.result["scores"]["test"] for r in row.runs] for row in rows]
+    classes, positives = scores[0][0]["classes"], scores[0][0]["positives"]
+    lines = [{axis: row.value} | {f"{name} ({n})": show(_mean([s["auroc"][k] for s in found]))
+                                 for k, (name, n) in enumerate(zip(classes, positives, strict=True))}
+             for row, found in zip(rows, scores, strict=True)]
+    return style(pd.DataFrame(lines), "Test AUROC of each class, mean over seeds; in brackets the positive test records. A class with a "
+                                      "handful of positives moves the macro mean by chance.")
+
+
+def missing_line(missing: Sequence[Any], axis: str) -> str:
+    """What the ledger does not hold yet, said in one sentence; empty where nothing is missing."""
+    if not missing:
+        return ""
+    names = ", ".join(f"{dict(e.settings).get(axis, e.model)} (seed {e.seed})" for e in missing)
+    return f"Missing from this table: {names}. The command under the table adds them."
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else float("nan")
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> Path:
+    """The scores of a comparison as plain numbers, for other programs."""
+    lines = [{"value": row.value, "seed": seed, "metric": metric, "score": score, "low": found.interval.low, "high": found.interval.high}
+             for row in rows for metric, found in row.measured.items() for seed, score in found.by_seed.items()]
+    return files.write_text(path, pd.DataFrame(lines).to_csv(index=False))
