@@ -15,6 +15,27 @@ from ecgstudy.errors import require_known
 
 CPSC_CLASSES = ("Normal", "AF", "I-AVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")   # REFERENCE.csv codes 1 to 9, in that order
 
+# SNOMED CT codes in the PhysioNet Challenge headers of CPSC2018 -> class.
+CPSC_SNOMED = {
+    "426783006": "Normal", "164889003": "AF", "270492004": "I-AVB", "164909002": "LBBB", "59118001": "RBBB", "284470004": "PAC",
+    "164884008": "PVC", "429622005": "STD", "164931005": "STE",
+}
+
+# SNOMED CT codes in the headers of Chapman-Shaoxing -> the rhythm as Diagnostics.xlsx abbreviates it. Codes of other conditions
+# stand in the same headers and are no rhythm.
+CHAPMAN_SNOMED = {
+    "426177001": "SB", "426783006": "SR", "164889003": "AFIB", "427084000": "ST", "164890007": "AF", "427393009": "SA",
+    "426761007": "SVT", "713422000": "AT", "233896004": "AVNRT", "233897008": "AVRT", "195101003": "SAAWR",
+}
+
+# The 71 SCP-ECG statements of PTB-XL.
+PTBXL_STATEMENTS = frozenset("""
+1AVB 2AVB 3AVB ABQRS AFIB AFLT ALMI AMI ANEUR ASMI BIGU CLBBB CRBBB DIG EL HVOLT ILBBB ILMI IMI INJAL INJAS INJIL
+INJIN INJLA INVT IPLMI IPMI IRBBB ISCAL ISCAN ISCAS ISCIL ISCIN ISCLA ISC_ IVCD LAFB LAO/LAE LMI LNGQT LOWT LPFB LPR
+LVH LVOLT NDT NORM NST_ NT_ PAC PACE PMI PRC(S) PSVT PVC QWAVE RAO/RAE RVH SARRH SBRAD SEHYP SR STACH STD_ STE_ SVARR
+SVTAC TAB_ TRIGU VCLVH WPW
+""".split())
+
 
 @dataclass(frozen=True)
 class LabelSet:

@@ -1,0 +1,164 @@
+"""From the published files to one prepared folder: read, check, resample to 100 Hz, keep the first 10 s, store as int16 microvolts.
+
+A prepared folder lies in ECGSTUDY_HOME/prepared/<data set>-<key>; the key is the digest of the settings and of the catalog (which
+records, labels, folds). The same source and settings find the same folder, others make another. Where the published files are
+absent, a folder prepared elsewhere and copied here is opened as it stands, so a bare machine needs nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecgstudy import files
+from ecgstudy.data.dataset import COLUMNS, MILLIVOLT, Prepared, open_prepared, verify, write_prepared
+from ecgstudy.data.record import Record, abridge, check, read_record
+from ecgstudy.data.splits import audit
+from ecgstudy.errors import DataError, require_known
+from ecgstudy.leads import LEADS
+from ecgstudy.progress import progress
+from ecgstudy.signal import fit_length, resample
+
+logger = logging.getLogger(__name__)
+
+FS, SECONDS = 100, 10
+N_SAMPLES = FS * SECONDS
+FOLDERS = {"ptbxl": ("ptb-xl",), "cpsc": ("cpsc2018", "cpsc2018-original"), "chapman": ("chapman",)}     # the first that exists
+PUBLISHED = {"ptbxl": 21799, "cpsc": 6877, "chapman": 10646}        # records with a label
+SYNTHETIC_RECORDS, SYNTHETIC_SEED = 4000, 0
+LIMIT = np.iinfo(np.int16).max                                      # 32.767 mV
+
+
+def prepare(dataset: str, *, source: Path | None = None, home: Path | None = None, n_records: int | None = None,
+            exclude: Collection[str] = ()) -> Prepared:
+    """The prepared data of `ptbxl`, `cpsc`, `chapman` or `synthetic`, made now where it is not at hand.
+
+    source: the data set's folder; by default the first of FOLDERS in ECGSTUDY_DATA, else in ECGSTUDY_HOME/data.
+    home: in place of ECGSTUDY_HOME. n_records: how many records `synthetic` has. exclude: ids of records to leave out;
+    they become part of the settings. Raises DataError that lists every record which fails its checks.
+    """
+    require_known("dataset", dataset, (*FOLDERS, "synthetic"))
+    home = files.home() if home is None else Path(home)
+    if dataset == "synthetic":
+        return _synthetic(home, n_records or SYNTHETIC_RECORDS)
+    settings = {"fs": FS, "seconds": SECONDS, "pad": "zeros at the end", "exclude": sorted(exclude)}
+    folder = Path(source) if source is not None else find_source(dataset, home)
+    if folder is None or not folder.is_dir():
+        return _prepared_elsewhere(dataset, settings, home, folder)
+    catalog = _catalog(dataset, folder, exclude)
+    settings["catalog"] = files.digest(catalog.drop(columns="path").to_csv(index=False))
+    target = home / "prepared" / f"{dataset}-{files.digest([dataset, settings])[:12]}"
+    if (ready := _reuse(target, settings)) is not None:
+        return ready
+    with files.lock(target.with_name(f".{target.name}.lock"), wait_seconds=3600):
+        return _reuse(target, settings) or _write(dataset, catalog, settings, target)
+
+
+def find_source(dataset: str, home: Path) -> Path | None:
+    """The folder with a data set's published files, or None."""
+    return next((folder for folder in _candidates(dataset, home) if folder.is_dir()), None)
+
+
+def condition(record: Record) -> tuple[np.ndarray, int, int]:
+    """One record as it is stored: int16 [L, N_SAMPLES] in microvolts, samples recorded, samples clipped to +-32.767 mV."""
+    check(record)
+    signal, recorded = fit_length(resample(record.signal, record.fs, FS), N_SAMPLES)
+    microvolts = np.rint(signal * np.float32(MILLIVOLT))
+    clipped = int((np.abs(microvolts) > LIMIT).sum())
+    return np.clip(microvolts, -LIMIT, LIMIT).astype(np.int16), recorded, clipped
+
+
+def _candidates(dataset: str, home: Path) -> list[Path]:
+    roots = [Path(os.environ["ECGSTUDY_DATA"]).expanduser()] if os.environ.get("ECGSTUDY_DATA") else []
+    return [root / name for root in (*roots, home / "data") for name in FOLDERS[dataset]]
+
+
+def _catalog(dataset: str, folder: Path, exclude: Collection[str]) -> pd.DataFrame:
+    """The data set's catalog less the excluded records, audited; how much of the publication is there is logged."""
+    catalog = importlib.import_module(f"ecgstudy.data.{dataset}").catalog(folder)
+    if strange := sorted(set(exclude) - set(catalog["record_id"])):
+        raise DataError(f"{folder} has no records {abridge(strange)} to exclude; record ids look like {catalog['record_id'].iloc[0]!r}"
+                        if len(catalog) else f"{folder} holds no recordings of {dataset}")
+    catalog = catalog[~catalog["record_id"].isin(set(exclude))].reset_index(drop=True)
+    if catalog.empty:
+        raise DataError(f"{folder} holds no labelled recordings of {dataset}; fetch it with `python -m ecgstudy data fetch {dataset}`")
+    audit(catalog)
+    if len(catalog) + len(exclude) != PUBLISHED[dataset]:
+        logger.warning("%s: %d of the %d published recordings were found in %s", dataset, len(catalog), PUBLISHED[dataset], folder)
+    return catalog
+
+
+def _reuse(target: Path, settings: dict[str, Any]) -> Prepared | None:
+    """The finished folder when it is whole and of these settings; a damaged one is reported and made again."""
+    if not (target / "prepared.json").exists():
+        return None
+    try:
+        prepared = open_prepared(target)
+        verify(prepared)
+    except DataError as error:
+        logger.warning("%s; it is prepared again", error)
+        return None
+    return prepared if prepared.settings == settings else None
+
+
+def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, folder: Path | None) -> Prepared:
+    """The largest folder of these settings under `home`, whatever catalog it was made from; without the published files."""
+    ready = []
+    for described in sorted((home / "prepared").glob(f"{dataset}*/prepared.json")):
+        prepared = open_prepared(described.parent)
+        if prepared.dataset == dataset and settings.items() <= prepared.settings.items():
+            ready.append(prepared)
+    if not ready:
+        looked = [str(folder)] if folder else [str(candidate) for candidate in _candidates(dataset, home)]
+        raise DataError(f"{dataset} is not here: neither its files in {' or '.join(looked)} nor a prepared folder in {home / 'prepared'}. "
+                        f"Fetch it with `python -m ecgstudy data fetch {dataset}`, or use the embedded recordings with `-p dataset synthetic`")
+    prepared = max(ready, key=lambda each: len(each.table))
+    verify(prepared)
+    logger.info("%s: its published files are not here; %s with %d records is used", dataset, prepared.folder, len(prepared.table))
+    return prepared
+
+
+def _write(dataset: str, catalog: pd.DataFrame, settings: dict[str, Any], target: Path) -> Prepared:
+    """Prepare every record in memory (24 kB each), then write the folder, so that a fault leaves nothing behind."""
+    _require_space(target, signals_bytes := len(catalog) * len(LEADS) * N_SAMPLES * 2 + 200 * len(catalog))
+    logger.info("%s: preparing %d records, %.0f MB, into %s", dataset, len(catalog), signals_bytes / 1e6, target)
+    signals = np.zeros((len(catalog), len(LEADS), N_SAMPLES), np.int16)
+    recorded = np.zeros(len(catalog), np.int64)
+    faults, clipped = [], []
+    for row, path in enumerate(progress(catalog["path"], desc=f"preparing {dataset}", unit="record")):
+        try:
+            signals[row], recorded[row], n_clipped = condition(read_record(path))
+        except DataError as error:
+            faults.append(f"{catalog['record_id'][row]}: {error}")
+        else:
+            if n_clipped:
+                clipped.append(f"{catalog['record_id'][row]} ({n_clipped})")
+    if faults:
+        raise DataError(f"{len(faults)} of {len(catalog)} records of {dataset} are faulty; nothing was written. Mend them, or leave them "
+                        "out by name with exclude=[...]:\n" + "\n".join(faults[:20]) + ("\n…" if len(faults) > 20 else ""))
+    if clipped:
+        logger.warning("%s: %d records exceed +-%.3f mV and were clipped: %s", dataset, len(clipped), LIMIT / MILLIVOLT, abridge(clipped))
+    table = catalog.assign(n_samples=recorded)[list(COLUMNS)]
+    blocks = (signals[start:start + 1024] for start in range(0, len(signals), 1024))
+    return write_prepared(target, dataset, FS, blocks, table, N_SAMPLES, settings)
+
+
+def _require_space(target: Path, needed: int) -> None:
+    existing = next(parent for parent in target.parents if parent.exists())
+    if (free := shutil.disk_usage(existing).free) < needed:
+        raise DataError(f"{target} needs {needed} bytes and {existing} has {free} free; free some space or choose another folder with "
+                        "ECGSTUDY_HOME")
+
+
+def _synthetic(home: Path, n_records: int) -> Prepared:
+    from ecgstudy.data.synthetic import prepare_synthetic
+
+    return prepare_synthetic(home / "prepared" / f"synthetic-{n_records}-{SYNTHETIC_SEED}", n_records, SYNTHETIC_SEED)

@@ -1,0 +1,267 @@
+"""Read one recording in any published form, check it against its own description, or refuse it.
+
+Three forms are known:
+    WFDB header `.hea` + `.dat`      format 16: little-endian int16 samples [T][lead] (PTB-XL, LUDB)
+    WFDB header `.hea` + `.mat`      format 16+24: the same samples behind the 24-byte header of a MATLAB v4 file (PhysioNet
+                                     Challenge forms of CPSC2018 and Chapman-Shaoxing)
+    `.mat` alone                     MATLAB v5 structure `ECG` with sex, age and data [12, T] in mV at 500 Hz (CPSC2018 as released)
+
+The header grammar is that of the WFDB Applications Guide, header(5), read strictly: what a general reader would guess or
+skip over (a short file, another checksum, no gain) is refused here. Every refusal is a DataError that names the file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ecgstudy.errors import DataError
+from ecgstudy.leads import LEADS, lead_order
+
+MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "μV": 1e-3, "V": 1e3}    # one unit in mV; both code points of µ occur
+ORIGINAL_FS = 500                   # the CPSC2018 structure does not carry its sampling rate; its publisher states it
+HIGHEST_FS = 10_000                 # Hz; above it a header is damaged, and a filter for it would not fit in memory
+PLAUSIBLE_RANGE = (0.05, 20.0)      # mV; the median over leads of each lead's range. Outside it the gain or unit is wrong
+NOT_A_SAMPLE = -32768               # format 16 marks an invalid sample with it
+
+_RECORD_LINE = re.compile(r"(\S+)\s+(\d+)\s+(\d+(?:\.\d*)?)(?:/\S+)?\s+(\d+)(?:\s+.*)?")
+_SIGNAL_LINE = re.compile(r"(?P<file>\S+)\s+(?P<format>[^\s+]+)(?:\+(?P<offset>\d+))?\s+"
+                          r"(?P<gain>[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>\S+))?\s+"
+                          r"\d+\s+(?P<zero>-?\d+)\s+-?\d+\s+(?P<checksum>-?\d+)\s+\d+\s+(?P<lead>.*\S)\s*")
+_REPAIR = "fetch the data set again with `python -m ecgstudy data fetch --repair`"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recording. signal: float32 [L=12, T] in mV, leads in the study's order; fs in Hz.
+
+    age in years (NaN where unknown), sex `male`, `female` or empty, dx the SNOMED CT codes of the header, source the file read.
+    """
+
+    record_id: str
+    signal: np.ndarray
+    fs: int
+    age: float
+    sex: str
+    dx: tuple[str, ...]
+    source: Path
+
+
+@dataclass(frozen=True)
+class Header:
+    """A WFDB header. Per lead, in file order: name, gain (units per mV), baseline (units), checksum (modulo 65536)."""
+
+    record_id: str
+    fs: int
+    n_samples: int
+    signal_file: Path
+    offset: int
+    leads: tuple[str, ...]
+    gains: tuple[float, ...]
+    baselines: tuple[int, ...]
+    checksums: tuple[int, ...]
+    comments: dict[str, str]
+
+    @property
+    def age(self) -> float:
+        return parse_age(self.comments.get("age", ""))
+
+    @property
+    def sex(self) -> str:
+        return parse_sex(self.comments.get("sex", ""))
+
+    @property
+    def dx(self) -> tuple[str, ...]:
+        return tuple(code.strip() for code in self.comments.get("dx", "").split(",") if code.strip().isdigit())
+
+
+def read_record(path: Path) -> Record:
+    """Read a recording by its header, its signal file, or their common name without a suffix. DataError where it is faulty."""
+    path = Path(path)
+    stem = path.parent / path.stem if path.suffix in (".hea", ".dat", ".mat") else path
+    header = Path(f"{stem}.hea")
+    if header.exists():
+        return _read_wfdb(read_header(header))
+    matlab = Path(f"{stem}.mat")
+    if path.suffix in (".hea", ".dat") or not matlab.exists():
+        raise DataError(f"{header} does not exist; a recording is a header with a .dat or .mat file beside it, or a MATLAB "
+                        f"structure .mat alone. To complete the pair, {_REPAIR}")
+    return _read_matlab_structure(matlab)
+
+
+def check(record: Record) -> Record:
+    """Return the record where every sample is finite and its amplitude is plausible for an ECG, else raise DataError."""
+    finite = np.isfinite(record.signal)
+    if not finite.all():
+        per_lead = [f"{lead} {count}" for lead, count in zip(LEADS, (~finite).sum(axis=1), strict=True) if count]
+        raise DataError(f"{record.source}: samples that are not finite ({', '.join(per_lead)}); every sample must be a number. "
+                        f"Exclude {record.record_id} by name or {_REPAIR}")
+    span = float(np.median(np.ptp(record.signal, axis=1)))
+    low, high = PLAUSIBLE_RANGE
+    if not low <= span <= high:
+        raise DataError(f"{record.source}: the median range of its leads is {span:.4g} mV, expected {low} to {high} mV; its gain or "
+                        f"unit is wrong or nothing was recorded. Exclude {record.record_id} by name or {_REPAIR}")
+    return record
+
+
+def paired_headers(folder: Path) -> list[Path]:
+    """All WFDB headers below a folder, sorted by name; DataError lists the halves whose other half is missing."""
+    headers, signals = set(), set()
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            stem, suffix = os.path.splitext(os.path.join(parent, name))
+            if suffix == ".hea":
+                headers.add(stem)
+            elif suffix in (".dat", ".mat"):
+                signals.add(stem)
+    if halves := sorted(headers ^ signals):
+        lacking = [f"{stem} has no {'signal file' if stem in headers else '.hea'}" for stem in halves]
+        raise DataError(f"{folder}: {len(halves)} recordings lack one of their two files: {abridge(lacking)}. To complete them, {_REPAIR}")
+    return sorted((Path(f"{stem}.hea") for stem in headers), key=lambda path: path.name)
+
+
+def abridge(items: Iterable[str], most: int = 10) -> str:
+    """The first items, joined, and how many more there are."""
+    items = list(items)
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
+def parse_age(text: str) -> float:
+    """Age in years from a header's comment; NaN where it is not stated."""
+    try:
+        age = float(text)
+    except ValueError:
+        return math.nan
+    return age if 0 <= age <= 130 else math.nan
+
+
+def parse_sex(text: str) -> str:
+    """`male`, `female`, or empty where it is not stated."""
+    return {"m": "male", "male": "male", "f": "female", "female": "female"}.get(text.strip().casefold(), "")
+
+
+def read_header(path: Path) -> Header:
+    """Read a WFDB header of one segment in format 16; DataError where a line is not what the study's data sets declare."""
+    path = Path(path)
+    try:
+        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from None
+    comments = dict(_comment(line) for line in lines if line.lstrip().startswith("#"))
+    lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    record_id, n_leads, fs, n_samples = _record_line(path, lines)
+    if len(lines) - 1 != n_leads:
+        raise DataError(f"{path}: its first line declares {n_leads} leads, but {len(lines) - 1} signal lines follow; {_REPAIR}")
+    matches = [_signal_line(path, line) for line in lines[1:]]
+    sources = {(match["file"], match["offset"] or "0") for match in matches}
+    if len(sources) != 1:
+        raise DataError(f"{path}: signals in {len(sources)} files or offsets; expected one file for all leads")
+    name, offset = sources.pop()
+    if Path(name).name != name or Path(name).stem != path.stem:
+        raise DataError(f"{path}: its signals are said to be in {name!r}; expected {path.stem}.dat or {path.stem}.mat beside it")
+    return Header(record_id, fs, n_samples, path.parent / name, int(offset), tuple(match["lead"] for match in matches),
+                  tuple(_gain(path, match) for match in matches), tuple(int(match["baseline"] or match["zero"]) for match in matches),
+                  tuple(int(match["checksum"]) % 65536 for match in matches), comments)
+
+
+def _comment(line: str) -> tuple[str, str]:
+    key, _, value = line.lstrip("# \t").partition(":")
+    return key.strip().casefold(), value.strip()
+
+
+def _record_line(path: Path, lines: list[str]) -> tuple[str, int, int, int]:
+    match = _RECORD_LINE.fullmatch(lines[0].strip()) if lines else None
+    if match is None:
+        raise DataError(f"{path}: its first line is {lines[0] if lines else ''!r:.80}; expected `name leads rate samples`; {_REPAIR}")
+    name, n_leads, fs, n_samples = match.groups()
+    if name.removesuffix(".mat") != path.stem:
+        raise DataError(f"{path}: describes a record named {name!r}; expected {path.stem!r}, the name of the file")
+    rate = float(fs)
+    if not rate.is_integer() or not 1 <= rate <= HIGHEST_FS:
+        raise DataError(f"{path}: sampling rate {fs} Hz; expected a whole number from 1 to {HIGHEST_FS}")
+    if int(n_samples) == 0:
+        raise DataError(f"{path}: declares 0 samples; expected at least 1")
+    return path.stem, int(n_leads), int(rate), int(n_samples)
+
+
+def _signal_line(path: Path, line: str) -> re.Match:
+    match = _SIGNAL_LINE.fullmatch(line.strip())
+    if match is None:
+        raise DataError(f"{path}: the signal line {line!r:.100} cannot be read; expected `file format gain(baseline)/unit resolution "
+                        f"zero first checksum block lead`; {_REPAIR}")
+    if match["format"] != "16":
+        raise DataError(f"{path}: lead {match['lead']} is stored in format {match['format']}; expected 16")
+    return match
+
+
+def _gain(path: Path, match: re.Match) -> float:
+    """Units per millivolt of one lead. A header without a unit means mV (header(5))."""
+    unit, gain = match["unit"] or "mV", float(match["gain"])
+    if unit not in MILLIVOLTS:
+        raise DataError(f"{path}: lead {match['lead']} is in {unit!r}; expected one of {', '.join(MILLIVOLTS)}")
+    if not 0 < gain < math.inf:
+        raise DataError(f"{path}: lead {match['lead']} has gain {match['gain']}; expected a positive number of units per {unit}")
+    return gain / MILLIVOLTS[unit]
+
+
+def _read_wfdb(header: Header) -> Record:
+    path, n_leads = header.signal_file, len(header.leads)
+    order = lead_order(header.leads, str(path.with_suffix(".hea")))
+    expected = header.offset + 2 * n_leads * header.n_samples
+    try:
+        with open(path, "rb") as file:
+            if (found := os.fstat(file.fileno()).st_size) != expected:
+                raise DataError(f"{path} has {found} bytes, but its header declares {n_leads} leads x {header.n_samples} samples: "
+                                f"{expected} bytes; {_REPAIR}")
+            content = file.read()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}), though its header names it; {_REPAIR}") from None
+    if path.suffix == ".mat":
+        _check_matlab4(path, content[:header.offset], n_leads, header.n_samples)
+    samples = np.frombuffer(content, "<i2", offset=header.offset).reshape(header.n_samples, n_leads)     # [T, L]
+    digital = np.take(samples.T, order, axis=0)                                                         # [L, T]
+    checksums = np.array(header.checksums)[order]
+    sums = digital.view(np.uint16).sum(axis=1, dtype=np.uint16)     # wraps at 65536, as the checksum does
+    if (wrong := np.flatnonzero(sums != checksums)).size:
+        differing = [f"{LEADS[k]} sums to {sums[k]}, expected {checksums[k]}" for k in wrong]
+        raise DataError(f"{path}: checksums differ ({abridge(differing, 3)}); the samples are damaged. {_REPAIR.capitalize()}")
+    signal = digital.astype(np.float32)
+    signal -= np.array(header.baselines, np.float32)[order, None]
+    signal /= np.array(header.gains, np.float32)[order, None]
+    signal[digital == NOT_A_SAMPLE] = np.nan
+    return Record(header.record_id, signal, header.fs, header.age, header.sex, header.dx, path)
+
+
+def _check_matlab4(path: Path, start: bytes, n_leads: int, n_samples: int) -> None:
+    """The 24 bytes must say: little-endian int16 matrix `val` of n_leads rows and n_samples columns."""
+    expected = struct.pack("<5i4s", 30, n_leads, n_samples, 0, 4, b"val\0")
+    if start != expected:
+        raise DataError(f"{path} does not start as a MATLAB v4 int16 matrix of {n_leads} x {n_samples} samples (found "
+                        f"{start.hex(' ', 4) or 'nothing'}, expected {expected.hex(' ', 4)}); {_REPAIR}")
+
+
+def _read_matlab_structure(path: Path) -> Record:
+    from scipy.io import loadmat
+
+    with open(path, "rb") as file:
+        start = file.read(10)
+    if start != b"MATLAB 5.0":
+        raise DataError(f"{path} starts with {start!r}, expected the structure ECG in a MATLAB 5.0 file; a MATLAB v4 file needs its "
+                        f".hea beside it. To complete it, {_REPAIR}")
+    try:
+        ecg = loadmat(path, variable_names=["ECG"])["ECG"][0, 0]
+        data = np.asarray(ecg["data"], dtype=np.float32)
+        sex, age = (str(np.asarray(ecg[name]).item()) for name in ("sex", "age"))
+    except Exception as error:      # noqa: BLE001 - the MATLAB reader raises a dozen kinds of exception on a damaged file
+        raise DataError(f"{path} is not a whole MATLAB structure ECG with sex, age and data ({type(error).__name__}: {error}); "
+                        f"{_REPAIR}") from None
+    if data.ndim != 2 or data.shape[0] != len(LEADS) or data.shape[1] == 0:
+        raise DataError(f"{path}: ECG.data is {data.shape}, expected {len(LEADS)} leads x samples; {_REPAIR}")
+    return Record(path.stem, data, ORIGINAL_FS, parse_age(age), parse_sex(sex), (), path)
