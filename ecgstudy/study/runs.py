@@ -17,7 +17,7 @@ import torch
 
 from ecgstudy import __version__, files
 from ecgstudy.data.dataset import Prepared
-from ecgstudy.data.splits import Split, open_test, split
+from ecgstudy.data.splits import open_test, split
 from ecgstudy.errors import ConfigurationError, RunError
 from ecgstudy.evaluate.metrics import probabilities
 from ecgstudy.evaluate.thresholds import fit_thresholds
@@ -108,7 +108,7 @@ def _train(experiment: Experiment, prepared: Prepared, key: str, place: Path, de
                               patients[test_rows])
     content = predictions.to_bytes()
     files.write_atomically(place / "predictions.npz", lambda file: file.write(content))
-    result = _describe(experiment, prepared, key, device, model, at, parts, rows)
+    result = _describe(experiment, prepared, key, device, model, at, len(rows), predictions)
     result |= {"thresholds": None if thresholds is None else thresholds.tolist(), "scores": {},
                "predictions": {"file": "predictions.npz", "sha256": files.sha256(place / "predictions.npz")}}
     result["scores"] = ledger.recompute(Run(result, place / "predictions.npz"))
@@ -120,12 +120,12 @@ def _train(experiment: Experiment, prepared: Prepared, key: str, place: Path, de
 
 
 def _describe(experiment: Experiment, prepared: Prepared, key: str, device: torch.device, model: torch.nn.Module, at: Progress,
-              parts: Split, rows: np.ndarray) -> dict:
+              n_training: int, predictions: Predictions) -> dict:
     """Everything of a result but its scores: what was run, on what, where, by which code, and how training went."""
     return {
         "schema": RESULT_SCHEMA, "key": key, "experiment": experiment.to_json(),
         "data": {"digest": prepared.digest, "settings": prepared.settings, "classes": list(experiment.labels.classes),
-                 "n_training": len(rows), "n_validation": len(parts.validation), "n_test": len(open_test(parts))},
+                 "n_training": n_training, "n_validation": len(predictions.validation_records), "n_test": len(predictions.test_records)},
         "environment": describe(device) | code_version() | {
             "ecgstudy": __version__, "numpy": np.__version__, "precision": resolve_precision(experiment.precision, device),
             "finished": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime())},

@@ -1,0 +1,7 @@
+"""`python -m ecgstudy`: the command line."""
+
+import sys
+
+from ecgstudy.cli import main
+
+sys.exit(main())

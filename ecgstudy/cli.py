@@ -1,0 +1,153 @@
+"""The command line: thin verbs over the floors below.
+
+argparse, not a richer library: `python -m ecgstudy sweep` must run on a bare GPU machine that has torch, NumPy, SciPy,
+scikit-learn, pandas and safetensors only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ecgstudy import files
+from ecgstudy.errors import ConfigurationError, StudyError, require_known, unknown
+
+DATASETS = ("synthetic", "ptbxl", "cpsc", "chapman")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises the study's own error, with the nearest valid word."""
+
+    def error(self, message: str) -> None:
+        raise ConfigurationError(f"{message}; see `{self.prog} --help`")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise unknown("command" if isinstance(action, argparse._SubParsersAction) else action.dest, value, action.choices)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 done, 2 usage, 3 data, 4 a run failed, 5 locked by another process."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        options = parser().parse_args(arguments)
+        return options.verb(options) or 0
+    except StudyError as error:
+        print(f"ecgstudy: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("ecgstudy: stopped; finished work is kept, and the same command goes on", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every verb with its options."""
+    top = Parser(prog="ecgstudy", description="A reproducible study of deep learning on the 12-lead ECG.")
+    verbs = top.add_subparsers(metavar="COMMAND", required=True)
+
+    run = _verb(verbs, "run", _run, "run a page's notebook; names are checked before a kernel starts")
+    run.add_argument("notebook", help="number, name or path, e.g. 04")
+    run.add_argument("out", nargs="?", type=Path, default=Path("out.ipynb"), help="executed copy (default: out.ipynb)")
+    run.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="repeatable")
+
+    sweep = _verb(verbs, "sweep", _sweep, "walk a plan, skip finished runs, publish each result")
+    sweep.add_argument("plan", help="e.g. attention_ablation")
+    sweep.add_argument("--dataset", choices=DATASETS, default="synthetic")
+    sweep.add_argument("--task", default="", help="default: the data set's first task")
+    sweep.add_argument("--profile", default="quick", help="smoke, quick or full (default: quick)")
+    sweep.add_argument("--attentions", default="all", help='e.g. "mhsa,window" (default: all)')
+    sweep.add_argument("--seeds", default="", help='e.g. "0,1,2" (default: the profile\'s own)')
+    sweep.add_argument("--time-budget", type=float, metavar="SECONDS", help="stop training then, saved; the same command goes on")
+    sweep.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    sweep.add_argument("--ledger", type=Path, default=None, help="folder that results are published to (default: book/results)")
+
+    data = verbs.add_parser("data", help="fetch, prepare and list the data sets").add_subparsers(metavar="COMMAND", required=True)
+    for name, verb, text in (("fetch", _fetch, "download a data set; resumes where it stopped"),
+                             ("prepare", _prepare, "make its one array and table")):
+        _verb(data, name, verb, text).add_argument("dataset", choices=DATASETS)
+    _verb(data, "status", _status, "what is here, what is missing, how large it is")
+
+    _verb(verbs, "models", _models, "list the registered models")
+    return top
+
+
+def _verb(verbs: argparse._SubParsersAction, name: str, call: Callable, text: str) -> argparse.ArgumentParser:
+    added = verbs.add_parser(name, help=text, description=text)
+    added.set_defaults(verb=call)
+    return added
+
+
+def _run(options: argparse.Namespace) -> None:
+    from ecgstudy.study.notebooks import run_notebook
+
+    out = run_notebook(options.notebook, options.out, {name: _literal(value) for name, value in options.parameter})
+    print(f"executed page: {out}")
+
+
+def _literal(text: str) -> object:
+    """A parameter as papermill reads it: a JSON number or truth value, else the text itself."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, (int, float, bool)) else text
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from ecgstudy.data.prepare import prepare
+    from ecgstudy.study import ledger, plans
+    from ecgstudy.study.sweep import sweep
+    from ecgstudy.train.device import resolve_device
+
+    plan = plans.PLANS[require_known("plan", options.plan, plans.PLANS)]
+    size = plans.profile(options.profile)
+    resolve_device(options.device)
+    seeds = options.seeds.replace(" ", "").split(",") if options.seeds else []
+    if not all(seed.isdigit() for seed in seeds):
+        raise ConfigurationError(f"--seeds is {options.seeds!r}; give whole numbers such as 0,1,2")
+    names = plans.ATTENTIONS if options.attentions == "all" else options.attentions.replace(" ", "").split(",")
+    experiments = plan(options.dataset, options.task, size.name, names, [int(seed) for seed in seeds])
+    prepared = prepare(options.dataset, n_records=size.n_synthetic if options.dataset == "synthetic" else None)
+    outcome = sweep(experiments, prepared, device=options.device, time_budget=options.time_budget,
+                    publish_to=options.ledger or ledger.folder())
+    print(f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.missing)} still to do")
+    for experiment, why in outcome.failed:
+        print(f"failed: {experiment.model} {dict(experiment.settings)} seed {experiment.seed}: {why}")
+    return 4 if outcome.failed else 0
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    if options.dataset == "synthetic":
+        raise ConfigurationError("the synthetic data set is simulated, not fetched; use `python -m ecgstudy data prepare synthetic`")
+    from ecgstudy.data.fetch import fetch
+
+    print(f"{options.dataset} is in {fetch(options.dataset)}")
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from ecgstudy.data.prepare import prepare
+
+    prepared = prepare(options.dataset)
+    print(f"{options.dataset}: {len(prepared.table)} records in {prepared.folder}, digest {prepared.digest[:12]}")
+
+
+def _status(options: argparse.Namespace) -> None:
+    from ecgstudy.data.manifest import load_manifest
+    from ecgstudy.data.prepare import find_source
+
+    print(f"prepared data and downloads: {files.home()}")
+    for name, entry in load_manifest().items():
+        folder = find_source(name, files.home())
+        where = str(folder) if folder else f"not here (`python -m ecgstudy data fetch {name}`)"
+        print(f"{name:10} {entry.title}, {entry.n_records} recordings, about {entry.bytes / 1e9:.1f} GB, {entry.licence}: {where}")
+    print("synthetic  the embedded simulator: always here")
+
+
+def _models(options: argparse.Namespace) -> None:
+    from ecgstudy.models import list_models
+
+    print("\n".join(list_models()))

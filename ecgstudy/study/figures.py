@@ -1,0 +1,118 @@
+"""Figures of the pages, in one house style. Each returns a matplotlib Figure; nothing is shown or saved here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from ecgstudy.study.comparison import METRICS, Row
+from ecgstudy.study.ledger import Run
+
+INK, MEASURED, GREY = "#222222", "#1f5fa8", "#9a9a9a"
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
+METRIC_NAMES = {"macro_auroc": "macro-AUROC", "macro_f1": "macro-F1"}
+STYLE = {"font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
+         "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white", "legend.frameon": False,
+         "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
+
+
+def scores(rows: Sequence[Row], notes: Mapping[str, float], title: str) -> Figure:
+    """Both test metrics of every value: the mean with its 95 % interval, each seed as a small mark, the notes' F1 in grey."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(METRICS), figsize=(9.5, 0.42 * len(rows) + 1.5), sharey=True, layout="constrained")
+        places = np.arange(len(rows))[::-1]
+        for axis, metric in zip(axes, METRICS, strict=True):
+            for place, row in zip(places, rows, strict=True):
+                found = row.measured[metric]
+                axis.plot([found.interval.low, found.interval.high], [place, place], color=MEASURED, lw=2, solid_capstyle="round")
+                axis.plot(found.interval.estimate, place, "o", color=MEASURED, ms=7)
+                axis.plot(list(found.by_seed.values()), np.full(len(found.by_seed), place + 0.22), "|", color=INK, ms=6, mew=1)
+                if metric == "macro_f1" and row.value in notes:
+                    axis.plot(notes[row.value], place, "x", color=GREY, ms=7, mew=1.5)
+            axis.set_xlabel(f"{METRIC_NAMES[metric]} on the test fold")
+            axis.grid(axis="x", color="#e5e5e5", lw=0.8)
+            axis.set_axisbelow(True)
+        axes[0].set_yticks(places, [row.value.replace("_", " ") for row in rows])
+        handles = [plt.Line2D([], [], color=MEASURED, marker="o", lw=2, label="mean, 95 % over patients"),
+                   plt.Line2D([], [], color=INK, marker="|", ls="", label="one seed")]
+        if notes:
+            handles.append(plt.Line2D([], [], color=GREY, marker="x", ls="", label="notes' F1 (CPSC2018)"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+        return figure
+
+
+def attention_patterns(maps: Mapping[str, np.ndarray], trace: np.ndarray, seconds: float, title: str) -> Figure:
+    """What each mechanism's queries may see: attention [N, N] a mechanism (query down, key across) over one lead of the record.
+
+    trace: [T] in mV. White is exactly zero: no path from that key to that query in this layer.
+    """
+    with plt.rc_context(STYLE):
+        columns = 4
+        rows = -(-len(maps) // columns)
+        figure, axes = plt.subplots(rows * 2, columns, figsize=(9.5, 2.75 * rows), layout="constrained", squeeze=False,
+                                    height_ratios=[0.22, 1] * rows)
+        for axis in axes.flat:
+            axis.set_axis_off()
+        smallest = min(float(m[m > 0].min()) for m in maps.values())
+        norm = LogNorm(max(smallest, 1e-4), 0.1, clip=True)
+        palette = plt.get_cmap("viridis_r").with_extremes(bad="white")
+        for i, (name, weights) in enumerate(maps.items()):
+            above, axis = axes[2 * (i // columns), i % columns], axes[2 * (i // columns) + 1, i % columns]
+            axis.set_axis_on()
+            above.plot(np.linspace(0, seconds, len(trace)), trace, color=INK, lw=0.6)
+            above.set_xlim(0, seconds)
+            above.set_title(name.replace("_", " "))
+            image = axis.imshow(np.ma.masked_less_equal(weights, 0), norm=norm, cmap=palette, extent=(0, seconds, seconds, 0),
+                                aspect="auto", interpolation="nearest")
+            axis.spines[["top", "right"]].set_visible(True)
+            axis.set_xticks([0, seconds / 2, seconds])
+            axis.set_yticks([0, seconds / 2, seconds])
+            axis.set_xlabel("key (s)")
+            if i % columns == 0:
+                axis.set_ylabel("query (s)")
+        figure.colorbar(image, ax=axes[:, -1], label="attention weight", shrink=0.7, extend="both")
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+        return figure
+
+
+def costs(cost_by_name: Mapping[str, Sequence], tokens: Sequence[int], title: str) -> Figure:
+    """Time of a forward pass and memory held for the backward pass of one layer, over the number of tokens, both log-log."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
+        colours = plt.get_cmap("tab10").colors
+        for i, (name, points) in enumerate(cost_by_name.items()):
+            mark = {"marker": MARKS[i % len(MARKS)], "ms": 5, "lw": 1.5, "color": colours[i], "label": name.replace("_", " ")}
+            axes[0].plot(tokens, [p.milliseconds for p in points], **mark)
+            axes[1].plot(tokens, [p.saved_bytes / 2**20 for p in points], **mark)
+        for axis, label in zip(axes, ("forward pass (ms)", "memory saved for backward (MiB)"), strict=True):
+            axis.set(xscale="log", yscale="log", xlabel="tokens N", ylabel=label)
+            axis.set_xticks(tokens, [str(n) for n in tokens])
+            axis.minorticks_off()
+            axis.grid(color="#e5e5e5", lw=0.8)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+        return figure
+
+
+def histories(runs: Sequence[Run], axis_name: str, title: str) -> Figure:
+    """Validation macro-AUROC after each epoch, a line a run; runs of one value share a colour."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(9.5, 3.6), layout="constrained")
+        values = list(dict.fromkeys(dict(r.experiment.settings)[axis_name] for r in runs))
+        for run in runs:
+            i = values.index(dict(run.experiment.settings)[axis_name])
+            history = run.result["training"]["history"]
+            label = values[i].replace("_", " ") if run.experiment.seed == runs[0].experiment.seed else None
+            axis.plot([h["epoch"] for h in history], [h["validation_macro_auroc"] for h in history], color=plt.get_cmap("tab10")(i),
+                      marker=MARKS[i % len(MARKS)], ms=4, lw=1.2, label=label)
+        axis.set(xlabel="epoch", ylabel="validation macro-AUROC")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(color="#e5e5e5", lw=0.8)
+        axis.legend(ncols=2, fontsize=9)
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+        return figure
