@@ -1,0 +1,1 @@
+"""Experiments, their ledger, and what the book shows of them."""
