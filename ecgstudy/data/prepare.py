@@ -7,6 +7,7 @@ absent, a folder prepared elsewhere and copied here is opened as it stands, so a
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import logging
 import os
@@ -68,7 +69,7 @@ def find_source(dataset: str, home: Path) -> Path | None:
 
 
 def condition(record: Record) -> tuple[np.ndarray, int, int]:
-    """One record as it is stored: int16 [L, N_SAMPLES] in microvolts, samples recorded, samples clipped to +-32.767 mV."""
+    """One record as it is stored: int16 [L, N_SAMPLES] in microvolts, samples recorded, samples clipped to ±32.767 mV."""
     check(record)
     signal, recorded = fit_length(resample(record.signal, record.fs, FS), N_SAMPLES)
     microvolts = np.rint(signal * np.float32(MILLIVOLT))
@@ -84,16 +85,15 @@ def _candidates(dataset: str, home: Path) -> list[Path]:
 def _catalog(dataset: str, folder: Path, exclude: Collection[str]) -> pd.DataFrame:
     """The data set's catalog less the excluded records, audited; how much of the publication is there is logged."""
     catalog = importlib.import_module(f"ecgstudy.data.{dataset}").catalog(folder)
-    if strange := sorted(set(exclude) - set(catalog["record_id"])):
-        raise DataError(f"{folder} has no records {abridge(strange)} to exclude; record ids look like {catalog['record_id'].iloc[0]!r}"
-                        if len(catalog) else f"{folder} holds no recordings of {dataset}")
-    catalog = catalog[~catalog["record_id"].isin(set(exclude))].reset_index(drop=True)
-    if catalog.empty:
+    kept = catalog[~catalog["record_id"].isin(set(exclude))].reset_index(drop=True)
+    if kept.empty:
         raise DataError(f"{folder} holds no labelled recordings of {dataset}; fetch it with `python -m ecgstudy data fetch {dataset}`")
-    audit(catalog)
-    if len(catalog) + len(exclude) != PUBLISHED[dataset]:
+    if strange := sorted(set(exclude) - set(catalog["record_id"])):
+        raise DataError(f"{folder} has no records {abridge(strange)} to exclude; its record ids are like {kept['record_id'][0]!r}")
+    audit(kept)
+    if len(catalog) != PUBLISHED[dataset]:
         logger.warning("%s: %d of the %d published recordings were found in %s", dataset, len(catalog), PUBLISHED[dataset], folder)
-    return catalog
+    return kept
 
 
 def _reuse(target: Path, settings: dict[str, Any]) -> Prepared | None:
@@ -119,7 +119,7 @@ def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, fold
     if not ready:
         looked = [str(folder)] if folder else [str(candidate) for candidate in _candidates(dataset, home)]
         raise DataError(f"{dataset} is not here: neither its files in {' or '.join(looked)} nor a prepared folder in {home / 'prepared'}. "
-                        f"Fetch it with `python -m ecgstudy data fetch {dataset}`, or use the embedded recordings with `-p dataset synthetic`")
+                        f"Fetch it with `python -m ecgstudy data fetch {dataset}`, or use the simulated recordings with `-p dataset synthetic`")
     prepared = max(ready, key=lambda each: len(each.table))
     verify(prepared)
     logger.info("%s: its published files are not here; %s with %d records is used", dataset, prepared.folder, len(prepared.table))
@@ -131,22 +131,27 @@ def _write(dataset: str, catalog: pd.DataFrame, settings: dict[str, Any], target
     _require_space(target, signals_bytes := len(catalog) * len(LEADS) * N_SAMPLES * 2 + 200 * len(catalog))
     logger.info("%s: preparing %d records, %.0f MB, into %s", dataset, len(catalog), signals_bytes / 1e6, target)
     signals = np.zeros((len(catalog), len(LEADS), N_SAMPLES), np.int16)
-    recorded = np.zeros(len(catalog), np.int64)
-    faults, clipped = [], []
+    recorded, ages, sexes = np.zeros(len(catalog), np.int64), np.full(len(catalog), np.nan), [""] * len(catalog)
+    faults, clipped, seen = [], [], {}
     for row, path in enumerate(progress(catalog["path"], desc=f"preparing {dataset}", unit="record")):
         try:
-            signals[row], recorded[row], n_clipped = condition(read_record(path))
+            record = read_record(path)
+            signals[row], recorded[row], n_clipped = condition(record)
         except DataError as error:
-            faults.append(f"{catalog['record_id'][row]}: {error}")
-        else:
-            if n_clipped:
-                clipped.append(f"{catalog['record_id'][row]} ({n_clipped})")
+            faults.append(str(error))
+            continue
+        ages[row], sexes[row] = record.age, record.sex
+        if (first := seen.setdefault(hashlib.blake2b(signals[row]).digest(), row)) != row:
+            faults.append(f"{path}: the same signal as {catalog['path'][first]}; each recording may stand once")
+        if n_clipped:
+            clipped.append(f"{catalog['record_id'][row]} ({n_clipped})")
     if faults:
         raise DataError(f"{len(faults)} of {len(catalog)} records of {dataset} are faulty; nothing was written. Mend them, or leave them "
                         "out by name with exclude=[...]:\n" + "\n".join(faults[:20]) + ("\n…" if len(faults) > 20 else ""))
     if clipped:
-        logger.warning("%s: %d records exceed +-%.3f mV and were clipped: %s", dataset, len(clipped), LIMIT / MILLIVOLT, abridge(clipped))
-    table = catalog.assign(n_samples=recorded)[list(COLUMNS)]
+        logger.warning("%s: %d records exceed ±%.3f mV and were clipped: %s", dataset, len(clipped), LIMIT / MILLIVOLT, abridge(clipped))
+    sex = catalog["sex"].where(catalog["sex"] != "", sexes)           # what the catalog leaves open, the recording may state
+    table = catalog.assign(n_samples=recorded, age=catalog["age"].fillna(pd.Series(ages)), sex=sex)[list(COLUMNS)]
     blocks = (signals[start:start + 1024] for start in range(0, len(signals), 1024))
     return write_prepared(target, dataset, FS, blocks, table, N_SAMPLES, settings)
 
