@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from ecgstudy.data.labels import CHAPMAN_SNOMED, label_set
-from ecgstudy.data.record import Header, abridge, paired_headers, parse_sex, read_header
+from ecgstudy.data.record import Header, abridge, paired_headers, parse_sex, read_exclusions, read_headers
 from ecgstudy.data.splits import folds_by_record
 from ecgstudy.errors import DataError, unknown
 
@@ -33,7 +33,7 @@ def catalog(folder: Path) -> pd.DataFrame:
     where it is there, so that a record keeps its fold however few of the others are on disk.
     """
     folder = Path(folder)
-    headers = {path.stem: read_header(path) for path in _own_headers(folder)}
+    headers = read_headers(_own_headers(folder), folder)
     diagnostics = next(iter(sorted(folder.rglob("Diagnostics.xlsx"))), None)
     if diagnostics:
         table = read_diagnostics(diagnostics)
@@ -75,7 +75,7 @@ def read_diagnostics(path: Path) -> pd.DataFrame:
 
 
 def _own_headers(folder: Path) -> list[Path]:
-    paths = paired_headers(folder)
+    paths = paired_headers(folder, read_exclusions(folder))
     numbers = [re.fullmatch(r"JS(\d{5})", path.stem) for path in paths]
     if strange := [path.stem for path, number in zip(paths, numbers, strict=True) if number is None]:
         raise DataError(f"{folder} holds {len(strange)} recordings that are not of this data set: {abridge(strange)}; expected JS00001 to "

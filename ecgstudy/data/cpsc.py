@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from ecgstudy.data.labels import CPSC_CLASSES, CPSC_SNOMED, label_set
-from ecgstudy.data.record import ORIGINAL_FS, Header, abridge, paired_headers, read_header
+from ecgstudy.data.record import ORIGINAL_FS, Header, abridge, paired_headers, read_exclusions, read_headers
 from ecgstudy.data.splits import folds_by_record
 from ecgstudy.errors import DataError, unknown
 
@@ -34,14 +34,15 @@ def catalog(folder: Path) -> pd.DataFrame:
     folder = Path(folder)
     reference = next(iter(sorted(folder.rglob("REFERENCE.csv"))), None)
     classes = read_reference(reference) if reference else {}
-    headers = {path.stem: read_header(path) for path in paired_headers(folder)} if any(folder.rglob("*.hea")) else {}
+    exclude = read_exclusions(folder)
+    headers = read_headers(paired_headers(folder, exclude), folder) if any(folder.rglob("*.hea")) else {}
     if headers:
         paths = {name: header.signal_file for name, header in headers.items()}
         of_headers = {name: _classes_of_header(header) for name, header in headers.items()}
         _require_agreement(of_headers, classes, reference)
         labels = classes or of_headers
     elif classes:
-        paths, labels = {path.stem: path for path in folder.rglob("*.mat")}, classes
+        paths, labels = {path.stem: path for path in folder.rglob("*.mat") if path.stem not in exclude}, classes
     else:
         raise DataError(f"{folder} has neither .hea headers nor REFERENCE.csv; fetch it with `python -m ecgstudy data fetch cpsc`")
     labels = _drop_unlabelled(labels)

@@ -12,7 +12,6 @@ import importlib
 import logging
 import os
 import shutil
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import pandas as pd
 
 from ecgstudy import files
 from ecgstudy.data.dataset import COLUMNS, MILLIVOLT, Prepared, open_prepared, verify, write_prepared
-from ecgstudy.data.record import Record, abridge, check, read_record
+from ecgstudy.data.record import Record, abridge, check, read_exclusions, read_record, refuse_faulty
 from ecgstudy.data.splits import audit
 from ecgstudy.errors import DataError, require_known
 from ecgstudy.leads import LEADS
@@ -38,29 +37,29 @@ SYNTHETIC_RECORDS, SYNTHETIC_SEED = 4000, 0
 LIMIT = np.iinfo(np.int16).max                                      # 32.767 mV
 
 
-def prepare(dataset: str, *, source: Path | None = None, home: Path | None = None, n_records: int | None = None,
-            exclude: Collection[str] = ()) -> Prepared:
+def prepare(dataset: str, *, source: Path | None = None, home: Path | None = None, n_records: int | None = None) -> Prepared:
     """The prepared data of `ptbxl`, `cpsc`, `chapman` or `synthetic`, made now where it is not at hand.
 
     source: the data set's folder; by default the first of FOLDERS in ECGSTUDY_DATA, else in ECGSTUDY_HOME/data.
-    home: in place of ECGSTUDY_HOME. n_records: how many records `synthetic` has. exclude: ids of records to leave out;
-    they become part of the settings. Raises DataError that lists every record which fails its checks.
+    home: in place of ECGSTUDY_HOME. n_records: how many records `synthetic` has. Raises DataError that lists every record
+    which fails its checks; a person may leave such records out by name in the folder's exclude.txt.
     """
     require_known("dataset", dataset, (*FOLDERS, "synthetic"))
     home = files.home() if home is None else Path(home)
     if dataset == "synthetic":
         return _synthetic(home, n_records or SYNTHETIC_RECORDS)
-    settings = {"fs": FS, "seconds": SECONDS, "pad": "zeros at the end", "exclude": sorted(exclude)}
+    settings = {"fs": FS, "seconds": SECONDS, "pad": "zeros at the end"}
     folder = Path(source) if source is not None else find_source(dataset, home)
     if folder is None or not folder.is_dir():
         return _prepared_elsewhere(dataset, settings, home, folder)
-    catalog = _catalog(dataset, folder, exclude)
+    catalog = _catalog(dataset, folder)
+    settings["excluded"] = sorted(read_exclusions(folder))
     settings["catalog"] = files.digest(catalog.drop(columns="path").to_csv(index=False))
     target = home / "prepared" / f"{dataset}-{files.digest([dataset, settings])[:12]}"
     if (ready := _reuse(target, settings)) is not None:
         return ready
     with files.lock(target.with_name(f".{target.name}.lock"), wait_seconds=3600):
-        return _reuse(target, settings) or _write(dataset, catalog, settings, target)
+        return _reuse(target, settings) or _write(dataset, catalog, folder, settings, target)
 
 
 def find_source(dataset: str, home: Path) -> Path | None:
@@ -82,18 +81,15 @@ def _candidates(dataset: str, home: Path) -> list[Path]:
     return [root / name for root in (*roots, home / "data") for name in FOLDERS[dataset]]
 
 
-def _catalog(dataset: str, folder: Path, exclude: Collection[str]) -> pd.DataFrame:
-    """The data set's catalog less the excluded records, audited; how much of the publication is there is logged."""
+def _catalog(dataset: str, folder: Path) -> pd.DataFrame:
+    """The data set's catalog, audited; how much of the publication is there is logged."""
     catalog = importlib.import_module(f"ecgstudy.data.{dataset}").catalog(folder)
-    kept = catalog[~catalog["record_id"].isin(set(exclude))].reset_index(drop=True)
-    if kept.empty:
+    if catalog.empty:
         raise DataError(f"{folder} holds no labelled recordings of {dataset}; fetch it with `python -m ecgstudy data fetch {dataset}`")
-    if strange := sorted(set(exclude) - set(catalog["record_id"])):
-        raise DataError(f"{folder} has no records {abridge(strange)} to exclude; its record ids are like {kept['record_id'][0]!r}")
-    audit(kept)
+    audit(catalog)
     if len(catalog) != PUBLISHED[dataset]:
-        logger.warning("%s: %d of the %d published recordings were found in %s", dataset, len(catalog), PUBLISHED[dataset], folder)
-    return kept
+        logger.warning("%s: %d of the %d published recordings are used from %s", dataset, len(catalog), PUBLISHED[dataset], folder)
+    return catalog
 
 
 def _reuse(target: Path, settings: dict[str, Any]) -> Prepared | None:
@@ -110,7 +106,7 @@ def _reuse(target: Path, settings: dict[str, Any]) -> Prepared | None:
 
 
 def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, folder: Path | None) -> Prepared:
-    """The largest folder of these settings under `home`, whatever catalog it was made from; without the published files."""
+    """Without the published files: the largest folder of these settings under `home`, whatever records it was made from."""
     ready = []
     for described in sorted((home / "prepared").glob(f"{dataset}*/prepared.json")):
         prepared = open_prepared(described.parent)
@@ -126,7 +122,7 @@ def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, fold
     return prepared
 
 
-def _write(dataset: str, catalog: pd.DataFrame, settings: dict[str, Any], target: Path) -> Prepared:
+def _write(dataset: str, catalog: pd.DataFrame, folder: Path, settings: dict[str, Any], target: Path) -> Prepared:
     """Prepare every record in memory (24 kB each), then write the folder, so that a fault leaves nothing behind."""
     _require_space(target, signals_bytes := len(catalog) * len(LEADS) * N_SAMPLES * 2 + 200 * len(catalog))
     logger.info("%s: preparing %d records, %.0f MB, into %s", dataset, len(catalog), signals_bytes / 1e6, target)
@@ -145,9 +141,7 @@ def _write(dataset: str, catalog: pd.DataFrame, settings: dict[str, Any], target
             faults.append(f"{path}: the same signal as {catalog['path'][first]}; each recording may stand once")
         if n_clipped:
             clipped.append(f"{catalog['record_id'][row]} ({n_clipped})")
-    if faults:
-        raise DataError(f"{len(faults)} of {len(catalog)} records of {dataset} are faulty; nothing was written. Mend them, or leave them "
-                        "out by name with exclude=[...]:\n" + "\n".join(faults[:20]) + ("\n…" if len(faults) > 20 else ""))
+    refuse_faulty(faults, len(catalog), folder)
     if clipped:
         logger.warning("%s: %d records exceed ±%.3f mV and were clipped: %s", dataset, len(clipped), LIMIT / MILLIVOLT, abridge(clipped))
     sex = catalog["sex"].where(catalog["sex"] != "", sexes)           # what the catalog leaves open, the recording may state

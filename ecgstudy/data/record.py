@@ -16,7 +16,7 @@ import math
 import os
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "μV": 1e-3, "V": 1e3}    # on
 ORIGINAL_FS = 500                   # the CPSC2018 structure does not carry its sampling rate; its publisher states it
 HIGHEST_FS = 10_000                 # Hz; above it a header is damaged, and a filter for it would not fit in memory
 PLAUSIBLE_RANGE = (0.05, 20.0)      # mV; the median over leads of each lead's range. Outside it the gain or unit is wrong
+EXCLUDE_FILE = "exclude.txt"        # in a data set's folder: recordings that a person leaves out, by name
 NOT_A_SAMPLE = -32768               # format 16 marks an invalid sample with it
 
 _RECORD_LINE = re.compile(r"(\S+)\s+(\d+)\s+(\d+(?:\.\d*)?)(?:/\S+)?\s+(\d+)(?:\s+.*)?")
@@ -102,21 +103,51 @@ def check(record: Record) -> Record:
     if not finite.all():
         per_lead = [f"{lead} {count}" for lead, count in zip(LEADS, (~finite).sum(axis=1), strict=True) if count]
         raise DataError(f"{record.source}: samples that are not finite ({', '.join(per_lead)}); every sample must be a number. "
-                        f"Exclude {record.record_id} by name or {_REPAIR}")
+                        f"To mend it, {_REPAIR}")
     span = float(np.median(np.ptp(record.signal, axis=1)))
     low, high = PLAUSIBLE_RANGE
     if not low <= span <= high:
         raise DataError(f"{record.source}: the median range of its leads is {span:.4g} mV, expected {low} to {high} mV; its gain or "
-                        f"unit is wrong or nothing was recorded. Exclude {record.record_id} by name or {_REPAIR}")
+                        f"unit is wrong or nothing was recorded. To mend it, {_REPAIR}")
     return record
 
 
-def paired_headers(folder: Path) -> list[Path]:
-    """All WFDB headers below a folder, sorted by name; DataError lists the halves whose other half is missing."""
+def read_exclusions(folder: Path) -> frozenset[str]:
+    """Names of the recordings that a person leaves out: one file name without suffix a line in `exclude.txt`, `#` begins a reason."""
+    path = Path(folder) / EXCLUDE_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return frozenset(name for line in lines if (name := line.partition("#")[0].strip()))
+
+
+def refuse_faulty(faults: Sequence[str], n_read: int, folder: Path) -> None:
+    """Raise one DataError for all faulty recordings of a data set; nothing where there are none."""
+    if faults:
+        raise DataError(f"{len(faults)} of {n_read} recordings in {folder} are faulty and nothing was written. Mend them, or leave them out "
+                        f"by writing their names into {Path(folder) / EXCLUDE_FILE}, one a line:\n{abridge(faults, 20, chr(10))}")
+
+
+def read_headers(paths: Collection[Path], folder: Path) -> dict[str, Header]:
+    """Headers by record id; one DataError names every header that is faulty or stands twice."""
+    headers, faults = {}, []
+    for path in paths:
+        try:
+            header = read_header(path)
+            if (first := headers.setdefault(header.record_id, header)) is not header:
+                faults.append(f"{path}: the same record as {first.signal_file}; each may stand once")
+        except DataError as error:
+            faults.append(str(error))
+    refuse_faulty(faults, len(paths), folder)
+    return headers
+
+
+def paired_headers(folder: Path, exclude: Collection[str] = ()) -> list[Path]:
+    """All WFDB headers below a folder, sorted by name, less the excluded; DataError lists halves whose other half is missing."""
     headers, signals = set(), set()
     for parent, _, names in os.walk(folder):
         for name in names:
             stem, suffix = os.path.splitext(os.path.join(parent, name))
+            if os.path.basename(stem) in exclude:
+                continue
             if suffix == ".hea":
                 headers.add(stem)
             elif suffix in (".dat", ".mat"):
@@ -127,10 +158,10 @@ def paired_headers(folder: Path) -> list[Path]:
     return sorted((Path(f"{stem}.hea") for stem in headers), key=lambda path: path.name)
 
 
-def abridge(items: Iterable[str], most: int = 10) -> str:
+def abridge(items: Iterable[str], most: int = 10, joint: str = ", ") -> str:
     """The first items, joined, and how many more there are."""
     items = list(items)
-    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+    return joint.join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
 def parse_age(text: str) -> float:
