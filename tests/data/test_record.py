@@ -193,7 +193,7 @@ def test_mutated_files_raise_nothing_but_data_errors(tmp_path):
     whole = path.read_bytes()
     rng = np.random.default_rng(1)
     refused = 0
-    for _ in range(1500):
+    for _ in range(500):
         mutated = bytearray(whole)
         for _ in range(rng.integers(1, 4)):
             mutated[rng.integers(len(mutated))] = rng.integers(256)
@@ -202,7 +202,7 @@ def test_mutated_files_raise_nothing_but_data_errors(tmp_path):
             read_record(path)
         except DataError:
             refused += 1
-    assert refused > 500
+    assert refused > 150
 
 
 def test_abridge():
