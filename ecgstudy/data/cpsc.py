@@ -89,7 +89,7 @@ def _class_of_number(path: Path, name: str, number: str) -> str:
 def _classes_of_header(header: Header) -> tuple[str, ...]:
     for code in header.dx:
         if code not in CPSC_SNOMED:
-            raise DataError(f"{header.signal_file.with_suffix('.hea')}: {unknown('SNOMED CT code', code, CPSC_SNOMED)} "
+            raise DataError(f"{header.path}: {unknown('SNOMED CT code', code, CPSC_SNOMED)} "
                             "(one of the nine classes of CPSC2018)")
     return _in_order(CPSC_SNOMED[code] for code in header.dx)
 

@@ -109,7 +109,11 @@ def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, fold
     """Without the published files: the largest folder of these settings under `home`, whatever records it was made from."""
     ready = []
     for described in sorted((home / "prepared").glob(f"{dataset}*/prepared.json")):
-        prepared = open_prepared(described.parent)
+        try:
+            verify(prepared := open_prepared(described.parent))
+        except DataError as error:
+            logger.warning("%s", error)
+            continue
         if prepared.dataset == dataset and settings.items() <= prepared.settings.items():
             ready.append(prepared)
     if not ready:
@@ -117,7 +121,6 @@ def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, fold
         raise DataError(f"{dataset} is not here: neither its files in {' or '.join(looked)} nor a prepared folder in {home / 'prepared'}. "
                         f"Fetch it with `python -m ecgstudy data fetch {dataset}`, or use the simulated recordings with `-p dataset synthetic`")
     prepared = max(ready, key=lambda each: len(each.table))
-    verify(prepared)
     logger.info("%s: its published files are not here; %s with %d records is used", dataset, prepared.folder, len(prepared.table))
     return prepared
 
