@@ -12,7 +12,6 @@ A prepared folder holds
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,11 +102,10 @@ def open_prepared(folder: Path) -> Prepared:
             raise DataError(f"{folder / 'signals.npy'} has {size} bytes, expected {described['signals_bytes']}; remove {folder} "
                             "and prepare the data again")
         signals = np.load(folder / "signals.npy", mmap_mode="r", allow_pickle=False)
-        text = (folder / "table.csv").read_text(encoding="utf-8")
+        table = pd.read_csv(folder / "table.csv", dtype={"record_id": str, "patient_id": str, "sex": str, "statements": str},
+                            keep_default_na=False, na_values={"age": [""]})
     except (KeyError, AttributeError, TypeError, OSError, ValueError) as error:
         raise DataError(f"{folder} is not a complete prepared folder ({error!r}); remove it and prepare the data again") from None
-    table = pd.read_csv(io.StringIO(text), dtype={"record_id": str, "patient_id": str, "sex": str, "statements": str},
-                        keep_default_na=False, na_values={"age": [""]})
     if len(table) != len(signals):
         raise DataError(f"{folder}: {len(signals)} signals but {len(table)} table rows; remove it and prepare the data again")
     return Prepared(described["dataset"], described["fs"], signals, table, stated, described["settings"], folder)

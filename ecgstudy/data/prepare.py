@@ -7,11 +7,11 @@ absent, a folder prepared elsewhere and copied here is opened as it stands, so a
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import logging
 import os
 import shutil
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pandas as pd
 
 from ecgstudy import files
 from ecgstudy.data.dataset import COLUMNS, MILLIVOLT, Prepared, open_prepared, verify, write_prepared
-from ecgstudy.data.record import Record, abridge, check, read_record
+from ecgstudy.data.record import Record, abridge, check, read_exclusions, read_record, refuse_faulty
 from ecgstudy.data.splits import audit
 from ecgstudy.errors import DataError, require_known
 from ecgstudy.leads import LEADS
@@ -37,29 +37,29 @@ SYNTHETIC_RECORDS, SYNTHETIC_SEED = 4000, 0
 LIMIT = np.iinfo(np.int16).max                                      # 32.767 mV
 
 
-def prepare(dataset: str, *, source: Path | None = None, home: Path | None = None, n_records: int | None = None,
-            exclude: Collection[str] = ()) -> Prepared:
+def prepare(dataset: str, *, source: Path | None = None, home: Path | None = None, n_records: int | None = None) -> Prepared:
     """The prepared data of `ptbxl`, `cpsc`, `chapman` or `synthetic`, made now where it is not at hand.
 
     source: the data set's folder; by default the first of FOLDERS in ECGSTUDY_DATA, else in ECGSTUDY_HOME/data.
-    home: in place of ECGSTUDY_HOME. n_records: how many records `synthetic` has. exclude: ids of records to leave out;
-    they become part of the settings. Raises DataError that lists every record which fails its checks.
+    home: in place of ECGSTUDY_HOME. n_records: how many records `synthetic` has. Raises DataError that lists every record
+    which fails its checks; a person may leave such records out by name in the folder's exclude.txt.
     """
     require_known("dataset", dataset, (*FOLDERS, "synthetic"))
     home = files.home() if home is None else Path(home)
     if dataset == "synthetic":
         return _synthetic(home, n_records or SYNTHETIC_RECORDS)
-    settings = {"fs": FS, "seconds": SECONDS, "pad": "zeros at the end", "exclude": sorted(exclude)}
+    settings = {"fs": FS, "seconds": SECONDS, "pad": "zeros at the end"}
     folder = Path(source) if source is not None else find_source(dataset, home)
     if folder is None or not folder.is_dir():
         return _prepared_elsewhere(dataset, settings, home, folder)
-    catalog = _catalog(dataset, folder, exclude)
+    catalog = _catalog(dataset, folder)
+    settings["excluded"] = sorted(read_exclusions(folder))
     settings["catalog"] = files.digest(catalog.drop(columns="path").to_csv(index=False))
     target = home / "prepared" / f"{dataset}-{files.digest([dataset, settings])[:12]}"
     if (ready := _reuse(target, settings)) is not None:
         return ready
     with files.lock(target.with_name(f".{target.name}.lock"), wait_seconds=3600):
-        return _reuse(target, settings) or _write(dataset, catalog, settings, target)
+        return _reuse(target, settings) or _write(dataset, catalog, folder, settings, target)
 
 
 def find_source(dataset: str, home: Path) -> Path | None:
@@ -68,7 +68,7 @@ def find_source(dataset: str, home: Path) -> Path | None:
 
 
 def condition(record: Record) -> tuple[np.ndarray, int, int]:
-    """One record as it is stored: int16 [L, N_SAMPLES] in microvolts, samples recorded, samples clipped to +-32.767 mV."""
+    """One record as it is stored: int16 [L, N_SAMPLES] in microvolts, samples recorded, samples clipped to ±32.767 mV."""
     check(record)
     signal, recorded = fit_length(resample(record.signal, record.fs, FS), N_SAMPLES)
     microvolts = np.rint(signal * np.float32(MILLIVOLT))
@@ -81,18 +81,14 @@ def _candidates(dataset: str, home: Path) -> list[Path]:
     return [root / name for root in (*roots, home / "data") for name in FOLDERS[dataset]]
 
 
-def _catalog(dataset: str, folder: Path, exclude: Collection[str]) -> pd.DataFrame:
-    """The data set's catalog less the excluded records, audited; how much of the publication is there is logged."""
+def _catalog(dataset: str, folder: Path) -> pd.DataFrame:
+    """The data set's catalog, audited; how much of the publication is there is logged."""
     catalog = importlib.import_module(f"ecgstudy.data.{dataset}").catalog(folder)
-    if strange := sorted(set(exclude) - set(catalog["record_id"])):
-        raise DataError(f"{folder} has no records {abridge(strange)} to exclude; record ids look like {catalog['record_id'].iloc[0]!r}"
-                        if len(catalog) else f"{folder} holds no recordings of {dataset}")
-    catalog = catalog[~catalog["record_id"].isin(set(exclude))].reset_index(drop=True)
     if catalog.empty:
         raise DataError(f"{folder} holds no labelled recordings of {dataset}; fetch it with `python -m ecgstudy data fetch {dataset}`")
     audit(catalog)
-    if len(catalog) + len(exclude) != PUBLISHED[dataset]:
-        logger.warning("%s: %d of the %d published recordings were found in %s", dataset, len(catalog), PUBLISHED[dataset], folder)
+    if len(catalog) != PUBLISHED[dataset]:
+        logger.warning("%s: %d of the %d published recordings are used from %s", dataset, len(catalog), PUBLISHED[dataset], folder)
     return catalog
 
 
@@ -110,43 +106,49 @@ def _reuse(target: Path, settings: dict[str, Any]) -> Prepared | None:
 
 
 def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, folder: Path | None) -> Prepared:
-    """The largest folder of these settings under `home`, whatever catalog it was made from; without the published files."""
+    """Without the published files: the largest folder of these settings under `home`, whatever records it was made from."""
     ready = []
     for described in sorted((home / "prepared").glob(f"{dataset}*/prepared.json")):
-        prepared = open_prepared(described.parent)
+        try:
+            verify(prepared := open_prepared(described.parent))
+        except DataError as error:
+            logger.warning("%s", error)
+            continue
         if prepared.dataset == dataset and settings.items() <= prepared.settings.items():
             ready.append(prepared)
     if not ready:
         looked = [str(folder)] if folder else [str(candidate) for candidate in _candidates(dataset, home)]
         raise DataError(f"{dataset} is not here: neither its files in {' or '.join(looked)} nor a prepared folder in {home / 'prepared'}. "
-                        f"Fetch it with `python -m ecgstudy data fetch {dataset}`, or use the embedded recordings with `-p dataset synthetic`")
+                        f"Fetch it with `python -m ecgstudy data fetch {dataset}`, or use the simulated recordings with `-p dataset synthetic`")
     prepared = max(ready, key=lambda each: len(each.table))
-    verify(prepared)
     logger.info("%s: its published files are not here; %s with %d records is used", dataset, prepared.folder, len(prepared.table))
     return prepared
 
 
-def _write(dataset: str, catalog: pd.DataFrame, settings: dict[str, Any], target: Path) -> Prepared:
+def _write(dataset: str, catalog: pd.DataFrame, folder: Path, settings: dict[str, Any], target: Path) -> Prepared:
     """Prepare every record in memory (24 kB each), then write the folder, so that a fault leaves nothing behind."""
     _require_space(target, signals_bytes := len(catalog) * len(LEADS) * N_SAMPLES * 2 + 200 * len(catalog))
     logger.info("%s: preparing %d records, %.0f MB, into %s", dataset, len(catalog), signals_bytes / 1e6, target)
     signals = np.zeros((len(catalog), len(LEADS), N_SAMPLES), np.int16)
-    recorded = np.zeros(len(catalog), np.int64)
-    faults, clipped = [], []
+    recorded, ages, sexes = np.zeros(len(catalog), np.int64), np.full(len(catalog), np.nan), [""] * len(catalog)
+    faults, clipped, seen = [], [], {}
     for row, path in enumerate(progress(catalog["path"], desc=f"preparing {dataset}", unit="record")):
         try:
-            signals[row], recorded[row], n_clipped = condition(read_record(path))
+            record = read_record(path)
+            signals[row], recorded[row], n_clipped = condition(record)
         except DataError as error:
-            faults.append(f"{catalog['record_id'][row]}: {error}")
-        else:
-            if n_clipped:
-                clipped.append(f"{catalog['record_id'][row]} ({n_clipped})")
-    if faults:
-        raise DataError(f"{len(faults)} of {len(catalog)} records of {dataset} are faulty; nothing was written. Mend them, or leave them "
-                        "out by name with exclude=[...]:\n" + "\n".join(faults[:20]) + ("\n…" if len(faults) > 20 else ""))
+            faults.append(str(error))
+            continue
+        ages[row], sexes[row] = record.age, record.sex
+        if (first := seen.setdefault(hashlib.blake2b(signals[row]).digest(), row)) != row:
+            faults.append(f"{path}: the same signal as {catalog['path'][first]}; each recording may stand once")
+        if n_clipped:
+            clipped.append(f"{catalog['record_id'][row]} ({n_clipped})")
+    refuse_faulty(faults, len(catalog), folder)
     if clipped:
-        logger.warning("%s: %d records exceed +-%.3f mV and were clipped: %s", dataset, len(clipped), LIMIT / MILLIVOLT, abridge(clipped))
-    table = catalog.assign(n_samples=recorded)[list(COLUMNS)]
+        logger.warning("%s: %d records exceed ±%.3f mV and were clipped: %s", dataset, len(clipped), LIMIT / MILLIVOLT, abridge(clipped))
+    sex = catalog["sex"].where(catalog["sex"] != "", sexes)           # what the catalog leaves open, the recording may state
+    table = catalog.assign(n_samples=recorded, age=catalog["age"].fillna(pd.Series(ages)), sex=sex)[list(COLUMNS)]
     blocks = (signals[start:start + 1024] for start in range(0, len(signals), 1024))
     return write_prepared(target, dataset, FS, blocks, table, N_SAMPLES, settings)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecgstudy.data.labels import PTBXL_STATEMENTS
-from ecgstudy.data.record import abridge, paired_headers
+from ecgstudy.data.record import abridge, paired_headers, read_exclusions
 from ecgstudy.errors import DataError, unknown
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def catalog(folder: Path) -> pd.DataFrame:
     folder = Path(folder)
     form, column, fs = _form(folder)
     table = _database(folder / "ptbxl_database.csv", column)
-    on_disk = {path.stem: path for path in paired_headers(folder / form)}
+    on_disk = {path.stem: path for path in paired_headers(folder / form, read_exclusions(folder))}
     table["path"] = [on_disk.get(Path(name).name) for name in table[column]]
     lacking = table["path"].isna()
     if unlisted := len(on_disk) - int((~lacking).sum()):

@@ -15,8 +15,9 @@ from __future__ import annotations
 import math
 import os
 import re
+import statistics
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ MILLIVOLTS = {"mV": 1.0, "uV": 1e-3, "µV": 1e-3, "μV": 1e-3, "V": 1e3}    # on
 ORIGINAL_FS = 500                   # the CPSC2018 structure does not carry its sampling rate; its publisher states it
 HIGHEST_FS = 10_000                 # Hz; above it a header is damaged, and a filter for it would not fit in memory
 PLAUSIBLE_RANGE = (0.05, 20.0)      # mV; the median over leads of each lead's range. Outside it the gain or unit is wrong
+EXCLUDE_FILE = "exclude.txt"        # in a data set's folder: recordings that a person leaves out, by name
 NOT_A_SAMPLE = -32768               # format 16 marks an invalid sample with it
 
 _RECORD_LINE = re.compile(r"(\S+)\s+(\d+)\s+(\d+(?:\.\d*)?)(?:/\S+)?\s+(\d+)(?:\s+.*)?")
@@ -58,6 +60,7 @@ class Record:
 class Header:
     """A WFDB header. Per lead, in file order: name, gain (units per mV), baseline (units), checksum (modulo 65536)."""
 
+    path: Path
     record_id: str
     fs: int
     n_samples: int
@@ -85,38 +88,67 @@ class Header:
 def read_record(path: Path) -> Record:
     """Read a recording by its header, its signal file, or their common name without a suffix. DataError where it is faulty."""
     path = Path(path)
-    stem = path.parent / path.stem if path.suffix in (".hea", ".dat", ".mat") else path
-    header = Path(f"{stem}.hea")
-    if header.exists():
-        return _read_wfdb(read_header(header))
-    matlab = Path(f"{stem}.mat")
-    if path.suffix in (".hea", ".dat") or not matlab.exists():
-        raise DataError(f"{header} does not exist; a recording is a header with a .dat or .mat file beside it, or a MATLAB "
-                        f"structure .mat alone. To complete the pair, {_REPAIR}")
-    return _read_matlab_structure(matlab)
+    if path.suffix == ".hea":
+        return _read_wfdb(read_header(path))
+    stem = path.parent / path.stem if path.suffix in (".dat", ".mat") else path
+    header, matlab = Path(f"{stem}.hea"), Path(f"{stem}.mat")
+    if path.suffix != ".dat" and matlab.exists() and not header.exists():
+        return _read_matlab_structure(matlab)
+    return _read_wfdb(read_header(header))
 
 
 def check(record: Record) -> Record:
     """Return the record where every sample is finite and its amplitude is plausible for an ECG, else raise DataError."""
-    finite = np.isfinite(record.signal)
-    if not finite.all():
-        per_lead = [f"{lead} {count}" for lead, count in zip(LEADS, (~finite).sum(axis=1), strict=True) if count]
+    spans = np.ptp(record.signal, axis=1)       # [L]; not finite where a sample is not
+    if not np.isfinite(spans).all():
+        counts = (~np.isfinite(record.signal)).sum(axis=1)
+        per_lead = [f"{lead} {count}" for lead, count in zip(LEADS, counts, strict=True) if count]
         raise DataError(f"{record.source}: samples that are not finite ({', '.join(per_lead)}); every sample must be a number. "
-                        f"Exclude {record.record_id} by name or {_REPAIR}")
-    span = float(np.median(np.ptp(record.signal, axis=1)))
+                        f"To mend it, {_REPAIR}")
+    span = statistics.median(spans.tolist())
     low, high = PLAUSIBLE_RANGE
     if not low <= span <= high:
         raise DataError(f"{record.source}: the median range of its leads is {span:.4g} mV, expected {low} to {high} mV; its gain or "
-                        f"unit is wrong or nothing was recorded. Exclude {record.record_id} by name or {_REPAIR}")
+                        f"unit is wrong or nothing was recorded. To mend it, {_REPAIR}")
     return record
 
 
-def paired_headers(folder: Path) -> list[Path]:
-    """All WFDB headers below a folder, sorted by name; DataError lists the halves whose other half is missing."""
+def read_exclusions(folder: Path) -> frozenset[str]:
+    """Names of the recordings that a person leaves out: one file name without suffix a line in `exclude.txt`, `#` begins a reason."""
+    path = Path(folder) / EXCLUDE_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return frozenset(name for line in lines if (name := line.partition("#")[0].strip()))
+
+
+def refuse_faulty(faults: Sequence[str], n_read: int, folder: Path) -> None:
+    """Raise one DataError for all faulty recordings of a data set; nothing where there are none."""
+    if faults:
+        raise DataError(f"{len(faults)} of {n_read} recordings in {folder} are faulty and nothing was written. Mend them, or leave them out "
+                        f"by writing their names into {Path(folder) / EXCLUDE_FILE}, one a line:\n{abridge(faults, 20, chr(10))}")
+
+
+def read_headers(paths: Collection[Path], folder: Path) -> dict[str, Header]:
+    """Headers by record id; one DataError names every header that is faulty or stands twice."""
+    headers, faults = {}, []
+    for path in paths:
+        try:
+            header = read_header(path)
+            if (first := headers.setdefault(header.record_id, header)) is not header:
+                faults.append(f"{path}: the same record as {first.signal_file}; each may stand once")
+        except DataError as error:
+            faults.append(str(error))
+    refuse_faulty(faults, len(paths), folder)
+    return headers
+
+
+def paired_headers(folder: Path, exclude: Collection[str] = ()) -> list[Path]:
+    """All WFDB headers below a folder, sorted by name, less the excluded; DataError lists halves whose other half is missing."""
     headers, signals = set(), set()
     for parent, _, names in os.walk(folder):
         for name in names:
             stem, suffix = os.path.splitext(os.path.join(parent, name))
+            if os.path.basename(stem) in exclude:
+                continue
             if suffix == ".hea":
                 headers.add(stem)
             elif suffix in (".dat", ".mat"):
@@ -127,10 +159,10 @@ def paired_headers(folder: Path) -> list[Path]:
     return sorted((Path(f"{stem}.hea") for stem in headers), key=lambda path: path.name)
 
 
-def abridge(items: Iterable[str], most: int = 10) -> str:
+def abridge(items: Iterable[str], most: int = 10, joint: str = ", ") -> str:
     """The first items, joined, and how many more there are."""
     items = list(items)
-    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+    return joint.join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
 def parse_age(text: str) -> float:
@@ -153,7 +185,8 @@ def read_header(path: Path) -> Header:
     try:
         lines = path.read_bytes().decode("utf-8", "replace").splitlines()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})") from None
+        raise DataError(f"{path} cannot be read ({error.strerror}); a recording is a header with a .dat or .mat file beside it, or a "
+                        f"MATLAB structure .mat alone. To complete it, {_REPAIR}") from None
     comments = dict(_comment(line) for line in lines if line.lstrip().startswith("#"))
     lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     record_id, n_leads, fs, n_samples = _record_line(path, lines)
@@ -164,9 +197,9 @@ def read_header(path: Path) -> Header:
     if len(sources) != 1:
         raise DataError(f"{path}: signals in {len(sources)} files or offsets; expected one file for all leads")
     name, offset = sources.pop()
-    if Path(name).name != name or Path(name).stem != path.stem:
-        raise DataError(f"{path}: its signals are said to be in {name!r}; expected {path.stem}.dat or {path.stem}.mat beside it")
-    return Header(record_id, fs, n_samples, path.parent / name, int(offset), tuple(match["lead"] for match in matches),
+    if name not in (f"{record_id}.dat", f"{record_id}.mat"):
+        raise DataError(f"{path}: its signals are said to be in {name!r}; expected {record_id}.dat or {record_id}.mat beside it")
+    return Header(path, record_id, fs, n_samples, path.with_name(name), int(offset), tuple(match["lead"] for match in matches),
                   tuple(_gain(path, match) for match in matches), tuple(int(match["baseline"] or match["zero"]) for match in matches),
                   tuple(int(match["checksum"]) % 65536 for match in matches), comments)
 
@@ -181,14 +214,15 @@ def _record_line(path: Path, lines: list[str]) -> tuple[str, int, int, int]:
     if match is None:
         raise DataError(f"{path}: its first line is {lines[0] if lines else ''!r:.80}; expected `name leads rate samples`; {_REPAIR}")
     name, n_leads, fs, n_samples = match.groups()
-    if name.removesuffix(".mat") != path.stem:
-        raise DataError(f"{path}: describes a record named {name!r}; expected {path.stem!r}, the name of the file")
+    stem = path.stem
+    if name.removesuffix(".mat") != stem:
+        raise DataError(f"{path}: describes a record named {name!r}; expected {stem!r}, the name of the file")
     rate = float(fs)
     if not rate.is_integer() or not 1 <= rate <= HIGHEST_FS:
         raise DataError(f"{path}: sampling rate {fs} Hz; expected a whole number from 1 to {HIGHEST_FS}")
     if int(n_samples) == 0:
         raise DataError(f"{path}: declares 0 samples; expected at least 1")
-    return path.stem, int(n_leads), int(rate), int(n_samples)
+    return stem, int(n_leads), int(rate), int(n_samples)
 
 
 def _signal_line(path: Path, line: str) -> re.Match:
@@ -213,7 +247,7 @@ def _gain(path: Path, match: re.Match) -> float:
 
 def _read_wfdb(header: Header) -> Record:
     path, n_leads = header.signal_file, len(header.leads)
-    order = lead_order(header.leads, str(path.with_suffix(".hea")))
+    order = lead_order(header.leads, str(header.path))
     expected = header.offset + 2 * n_leads * header.n_samples
     try:
         with open(path, "rb") as file:

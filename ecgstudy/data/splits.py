@@ -8,7 +8,7 @@ records of the rarest class first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -118,3 +118,10 @@ def stratified_folds(targets: np.ndarray, groups: Sequence[str], n_folds: int = 
     for group in order[fold_of[order] < 0]:
         place(group, room)
     return fold_of[group_of] + 1
+
+
+def folds_by_record(statements: Mapping[str, Sequence[str]], label_set: LabelSet) -> dict[str, int]:
+    """Stratified folds of records that are each their own patient, in the order of their ids."""
+    names = sorted(statements)
+    folds = stratified_folds(label_set.encode(statements[name] for name in names), names)
+    return dict(zip(names, folds.tolist(), strict=True))

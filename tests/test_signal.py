@@ -1,0 +1,52 @@
+"""Resampling equals the reference filter; length is fitted without touching what was recorded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import resample_poly
+
+from ecgstudy.errors import ConfigurationError
+from ecgstudy.signal import SignalSpec, fit_length, resample
+
+
+@pytest.mark.parametrize(("fs_from", "fs_to"), [(500, 100), (1000, 100), (200, 100), (257, 100), (360, 100), (100, 250)])
+@pytest.mark.parametrize("n_samples", [1, 7, 100, 1003, 5000])
+def test_resample_is_the_reference_filter(fs_from, fs_to, n_samples):
+    signal = np.random.default_rng(0).standard_normal((12, n_samples))
+    ours = resample(signal, fs_from, fs_to)
+    theirs = resample_poly(signal, fs_to, fs_from, axis=1)
+    assert ours.shape == theirs.shape and ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, atol=5e-6)
+
+
+def test_what_would_alias_is_removed_and_the_rest_kept():
+    t = np.arange(5000) / 500
+    kept = resample(np.sin(2 * np.pi * 10 * t)[None], 500, 100)[0, 100:-100]
+    np.testing.assert_allclose(kept, np.sin(2 * np.pi * 10 * t[::5])[100:-100], atol=0.01)
+    assert np.abs(resample(np.sin(2 * np.pi * 80 * t)[None], 500, 100))[0, 100:-100].max() < 0.01     # would fold to 20 Hz
+
+
+def test_same_rate_changes_nothing():
+    signal = np.random.default_rng(0).standard_normal((12, 50)).astype(np.float32)
+    np.testing.assert_array_equal(resample(signal, 100, 100), signal)
+
+
+def test_impossible_rates_are_refused():
+    with pytest.raises(ConfigurationError, match="fs_from is 0"):
+        resample(np.zeros((1, 5)), 0, 100)
+
+
+@pytest.mark.parametrize(("n", "recorded"), [(4, 4), (10, 6), (6, 6)])
+def test_fit_length(n, recorded):
+    signal = np.arange(1, 13).reshape(2, 6)
+    fitted, count = fit_length(signal, n)
+    assert count == recorded and fitted.shape == (2, n) and fitted.dtype == signal.dtype
+    np.testing.assert_array_equal(fitted[:, :recorded], signal[:, :recorded])
+    assert not fitted[:, recorded:].any()
+
+
+def test_signal_spec():
+    assert SignalSpec(12, 1000, 100).seconds == 10
+    with pytest.raises(ConfigurationError, match="n_samples is 0"):
+        SignalSpec(12, 0, 100)
