@@ -15,6 +15,7 @@ DOWER = np.array([[0.632, -0.235, 0.059], [0.235, 1.066, -0.132], [-0.515, 0.157
 ATRIAL_GAIN = np.array([1, 1, 0.7, 0.55, 0.55, 0.5, 0.5, 0.5])  # Dower's matrix doubles the P wave of V2 to V6
 LOCAL_GAIN = np.array([0.3, 0.3, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])  # of the sources that are no dipole
 N_LOCAL = 2
+PLACEMENT = np.array([0.01, 0.01, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03])   # SD that electrode placement adds; wider on the chest
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def draw_lead_field(rng: np.random.Generator, loop_angle: np.ndarray, n_waves: i
     back by 65 % of it, without which an unusual axis would spoil V5 and V6.
     """
     n = len(loop_angle)
-    dipole = DOWER * (1 + rng.normal(0, 0.08, (n, 8, 3))) + rng.normal(0, 0.03, (n, 8, 3))
+    dipole = DOWER * (1 + rng.normal(0, 0.08, (n, 8, 3))) + rng.standard_normal((n, 8, 3)) * PLACEMENT[:, None]
     c, s = np.cos(0.65 * loop_angle)[:, None], np.sin(0.65 * loop_angle)[:, None]
     x, y = dipole[:, 2:, 0].copy(), dipole[:, 2:, 1].copy()
     dipole[:, 2:, 0], dipole[:, 2:, 1] = x * c - y * s, x * s + y * c

@@ -19,17 +19,17 @@ VECTORS = {
     "main": ((1.02, 0.70, 0.02), (0.14, 0.13, 0.16)),
     "posterior": ((0.30, 0.22, 0.84), (0.12, 0.12, 0.22)),
     "basal": ((-0.18, -0.14, 0.22), (0.10, 0.10, 0.10)),
-    "t": ((0.24, 0.17, -0.15), (0.05, 0.04, 0.08)),
+    "t": ((0.25, 0.155, -0.15), (0.05, 0.04, 0.08)),
     "st": ((0.012, 0.008, -0.012), (0.010, 0.010, 0.018)),
     "p_right": ((0.050, 0.075, -0.040), (0.014, 0.016, 0.015)),
-    "p_left": ((0.085, 0.060, 0.045), (0.018, 0.016, 0.018)),
+    "p_left": ((0.085, 0.060, 0.030), (0.018, 0.016, 0.018)),
     # right bundle branch block: late forces to the right and front, and the T change they bring
     "rbbb_terminal": ((-0.32, -0.05, -0.62), (0.09, 0.07, 0.15)),
     "rbbb_t": ((0.03, 0.00, 0.22), (0.00, 0.00, 0.05)),
     # left bundle branch block: septum from the right, then two slow halves with a notch between
     "lbbb_initial": ((0.16, 0.05, -0.26), (0.05, 0.05, 0.05)),
-    "lbbb_first": ((0.86, 0.12, 0.84), (0.12, 0.12, 0.14)),
-    "lbbb_second": ((0.90, 0.02, 1.00), (0.12, 0.12, 0.18)),
+    "lbbb_first": ((0.86, 0.12, 0.96), (0.12, 0.12, 0.14)),
+    "lbbb_second": ((0.90, 0.02, 1.12), (0.12, 0.12, 0.18)),
     "pvc_late": ((0.00, 0.00, 0.00), (0.20, 0.20, 0.20)),
     "st_down": ((-0.80, -0.50, -0.05), (0.10, 0.12, 0.15)),         # direction: away from the apex
     "strain": ((-0.80, -0.45, 0.10), (0.10, 0.10, 0.10)),           # direction of the ST of left ventricular hypertrophy
@@ -52,6 +52,11 @@ ELEVATION = np.array([[0.12, -0.05, -0.99],     # anterior
 ELEVATION_GAIN = np.array([1.20, 1.05, 1.15, 1.15, 1.15])
 TERRITORY_SHARE = (0.35, 0.25, 0.12, 0.28)
 INFEROPOSTERIOR = 4
+
+# Turn of the QRS loop at 48 years, mean and SD, and the limits of its direction once turned; degrees, positive to the right.
+# A loop along 35 degrees of X and Y gives a frontal axis near 50; along 6 and 48 degrees, near -10 and 75.
+LOOP_TURN = {"Normal": (-3, 12, 6, 48), "LBBB": (30, 48, -45, 95), "RBBB": (-12, 26, -30, 80)}
+OTHER_TURN = (0, 14, -30, 80)
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def draw_waves(rng: np.random.Generator, labels: np.ndarray, person: Person, loo
         (n, len(VECTORS), 3))
     v = {name: base[:, i] for i, name in enumerate(VECTORS)}
     lbbb, rbbb = labels[:, COLUMN["LBBB"]], labels[:, COLUMN["RBBB"]]
-    angle = _loop_angle(rng, person, look, lbbb, rbbb)
+    angle = _loop_angle(rng, person, look, labels, v["septal"] + v["main"] + v["posterior"] + v["basal"])
     size = (log_normal(rng, 0.26, n) * np.where(look.hypertrophy, 1.45, 1.0))[:, None]
 
     septal, main, posterior = (turn(v[name], share * angle) * size
@@ -148,13 +153,13 @@ def draw_waves(rng: np.random.Generator, labels: np.ndarray, person: Person, loo
     return Waves(**waves, **_repolarisation(rng, v, labels, person, look, size, angle, (first + second) / 2, hard))
 
 
-def _loop_angle(rng: np.random.Generator, person: Person, look: LookAlikes, lbbb: np.ndarray, rbbb: np.ndarray) -> np.ndarray:
-    """How far the QRS loop is turned [R], radians: to the left with age; widely spread in bundle branch block."""
+def _loop_angle(rng: np.random.Generator, person: Person, look: LookAlikes, labels: np.ndarray, loop: np.ndarray) -> np.ndarray:
+    """How far the QRS loop, of mean vector `loop` [R, 3], is turned [R], radians, from LOOP_TURN: to the left with age."""
     n = len(person.age)
-    spread = np.where(lbbb, 38, np.where(rbbb, 26, 14))
-    shift = np.where(lbbb, 14, np.where(rbbb, -12, 0))
-    low, high = np.where(lbbb, -75, -65), np.where(lbbb, 75, 45)
-    angle = np.clip(rng.normal(0, 1, n) * spread + 0.5 * (48 - person.age) + shift, low, high)
+    deciding = np.select([labels[:, COLUMN[name]] for name in LOOP_TURN], range(len(LOOP_TURN)), len(LOOP_TURN))
+    shift, spread, low, high = np.array([*LOOP_TURN.values(), OTHER_TURN], float)[deciding].T
+    direction = np.degrees(np.arctan2(loop[:, 1], loop[:, 0]))
+    angle = np.clip(direction + shift + spread * rng.standard_normal(n) + 0.5 * (48 - person.age), low, high) - direction
     return np.deg2rad(np.where(look.left_axis, rng.uniform(-78, -62, n), angle))
 
 
@@ -170,7 +175,7 @@ def _premature_ventricular(rng: np.random.Generator, late: np.ndarray, main: np.
     """QRS and discordant T of PVCs, matched in size to the record's own QRS so that amplitude alone does not tell them."""
     n = len(main)
     focus = PVC_FOCI[rng.choice(4, n, p=PVC_FOCUS_SHARE)] + rng.normal(0, 0.16, (n, 3))
-    focus *= (np.linalg.norm(main, axis=1) / np.linalg.norm(focus, axis=1) * 1.1 * log_normal(rng, 0.18, n))[:, None]
+    focus *= (np.linalg.norm(main, axis=1) / np.linalg.norm(focus, axis=1) * 0.92 * log_normal(rng, 0.18, n))[:, None]
     second = 0.55 * focus + late
     return {"pvc_first": focus, "pvc_second": second, "pvc_t": -0.42 * (focus + 0.4 * second) * log_normal(rng, 0.2, (n, 1))}
 
@@ -202,7 +207,7 @@ def _repolarisation(rng: np.random.Generator, v: dict[str, np.ndarray], labels: 
     down = down * np.where(rng.random((n, 1)) < 0.25 * hard, uniform(0.07, 0.10), uniform(0.10, 0.26))
     sloping = rng.random((n, 1)) < 0.5                                                             # else horizontal
     depression = std * down * np.where(sloping, 0.75, 1.0)
-    t = np.where(std & ~lbbb, t * np.where(sloping, 0.45, 0.75), t)
+    t = np.where(std & ~lbbb, t * np.where(sloping, 0.45, 0.60), t)
 
     territory = np.where((std & ste)[:, 0], INFEROPOSTERIOR, rng.choice(4, n, p=TERRITORY_SHARE))
     up = ELEVATION[territory] + rng.normal(0, 0.08, (n, 3))

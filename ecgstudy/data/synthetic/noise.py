@@ -36,7 +36,7 @@ class NoiseLevels:
 
 def draw_noise_levels(rng: np.random.Generator, n: int, factor: float) -> NoiseLevels:
     """Levels of `n` records, each record's own and each electrode's own, times `factor`."""
-    baseline = 0.026 * log_normal(rng, 0.75, (n, 1)) * log_normal(rng, 0.35, (n, N_ELECTRODES))
+    baseline = 0.022 * log_normal(rng, 0.75, (n, 1)) * log_normal(rng, 0.35, (n, N_ELECTRODES))
     muscle = 0.0050 * log_normal(rng, 0.60, (n, 1)) * log_normal(rng, 0.25, (n, N_ELECTRODES))
     mains = (rng.random((n, 1)) < 0.20) * np.abs(rng.normal(0, 0.010, (n, N_ELECTRODES)))
     motion = (rng.random(n) < 0.12) * rng.normal(0, 0.25, n)
@@ -49,14 +49,14 @@ def render_noise(seed: int, index: np.ndarray, levels: NoiseLevels, fs: int, n_s
     """Noise of I, II, V1 … V6, float32 [R, 8, T], of the records `index` [R], which lie in one block."""
     block, rows = index[0] // BLOCK, index % BLOCK
     seconds = n_samples / fs
-    n_waves = max(6, round(2 * seconds * BASELINE_LIMIT))
-    order = np.arange(1, n_waves + 1)
-    cosines = np.cos(np.pi * order[:, None] * (np.arange(n_samples) + 0.5) / n_samples).astype(np.float32)     # 1/(2 seconds) apart
+    order = np.repeat(np.arange(1, round(2 * seconds * BASELINE_LIMIT) + 1), 2)         # waves 1/(2 seconds) apart, cosine and sine
+    quarter = np.tile([0.0, np.pi / 2], len(order) // 2)
+    slow = np.cos(np.pi * order[:, None] * np.arange(n_samples) / n_samples - quarter[:, None]).astype(np.float32)
     rng = stream(seed, block, "baseline")
-    weight = rng.standard_normal((BLOCK, N_ELECTRODES, n_waves))[rows] / order ** 0.9
-    electrodes = np.matmul((weight * levels.baseline[..., None]).astype(np.float32), cosines)
+    weight = rng.standard_normal((BLOCK, N_ELECTRODES, len(order)))[rows] / order ** 0.9
+    electrodes = np.matmul((weight * levels.baseline[..., None]).astype(np.float32), slow)
 
-    envelope = np.exp(np.matmul((0.3 * rng.standard_normal((BLOCK, 1, 6))[rows]).astype(np.float32), cosines[:6]))
+    envelope = np.exp(np.matmul((0.2 * rng.standard_normal((BLOCK, 1, 12))[rows]).astype(np.float32), slow[:12]))
     white = stream(seed, block, "muscle").standard_normal((BLOCK, N_ELECTRODES, n_samples), dtype=np.float32)[rows]
     if fs >= 400:                                                               # the recorder's low-pass near 100 Hz
         white[..., 1:-1] = 0.25 * white[..., :-2] + 0.5 * white[..., 1:-1] + 0.25 * white[..., 2:]

@@ -49,7 +49,7 @@ def draw_rhythm(rng: np.random.Generator, labels: np.ndarray, person: Person, si
     """The beats of each record, labels [R, 9], over `seconds`; sinus_arrhythmia [R]: an unlabelled look-alike."""
     n = len(labels)
     af, pac, pvc = (labels[:, COLUMN[name]] for name in ("AF", "PAC", "PVC"))
-    mean_rr = 60 / np.maximum(_heart_rate(rng, labels), 300 / (seconds - 0.5))      # room for two ectopic beats
+    mean_rr = 60 / np.maximum(_heart_rate(rng, labels), 360 / (seconds - 0.5))      # room for two ectopic beats
     n_beats = int(np.ceil(seconds / SHORTEST_RR[AF])) + 4
     start = -rng.random(n) * mean_rr - 0.2
     breathing = rng.uniform(0.15, 0.40, (n, 1)), rng.uniform(0, 2 * np.pi, (n, 1))  # Hz, phase
@@ -97,11 +97,12 @@ def _fibrillation_intervals(rng: np.random.Generator, mean_rr: np.ndarray, n_bea
 def _place_ectopics(rng: np.random.Generator, pac: np.ndarray, pvc: np.ndarray, r: np.ndarray, seconds: float) -> np.ndarray:
     """PAC, PVC or 0 for each beat [R, B]: one to three of them well inside the record, or bigeminy or trigeminy.
 
-    Only every second beat may be ectopic, so that each has a normal beat on both sides.
+    Only every second beat may be ectopic, so that each follows a normal beat that the record shows.
     """
     n, n_beats = r.shape
     k = np.arange(n_beats)
-    inside = (k >= 2) & (r > 0.5) & (r < seconds - 0.6)
+    inside = np.zeros_like(r, bool)
+    inside[:, 2:] = (r[:, 1:-1] > 0.2) & (r[:, 2:] < seconds - 0.6)
     slot = inside & (k % 2 == 0)
     rank = np.where(slot, rng.random((n, n_beats)), -1).argsort(1)[:, ::-1].argsort(1)      # 0: the first to be chosen
     wanted = rng.choice([1, 2, 3], n, p=[0.5, 0.3, 0.2])

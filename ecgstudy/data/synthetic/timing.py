@@ -70,7 +70,8 @@ def _t_waves(parameters: Parameters, on: np.ndarray, off: np.ndarray) -> tuple[n
     qt = np.where(ventricular, np.minimum(qt + wider, 0.85 * room), qt)
     t_off = np.maximum(on + qt, off + 0.10)
     t_peak = np.maximum(t_off - intervals.t_peak_to_end[:, None], off + 0.05)
-    return off + 0.30 * (t_peak - off), t_peak, t_off
+    held = np.where(parameters.labels[:, [COLUMN["STD"]]], 0.55, 0.30)              # a depressed ST stays level for 80 ms or more
+    return off + held * (t_peak - off), t_peak, t_off
 
 
 def in_view(beats: Beats, seconds: float) -> np.ndarray:
