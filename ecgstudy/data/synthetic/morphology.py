@@ -54,8 +54,8 @@ TERRITORY_SHARE = (0.35, 0.25, 0.12, 0.28)
 INFEROPOSTERIOR = 4
 
 # Turn of the QRS loop at 48 years, mean and SD, and the limits of its direction once turned; degrees, positive to the right.
-# A loop along 35 degrees of X and Y gives a frontal axis near 50; along 6 and 48 degrees, near -10 and 75.
-LOOP_TURN = {"Normal": (-3, 12, 6, 48), "LBBB": (30, 48, -45, 95), "RBBB": (-12, 26, -30, 80)}
+# A loop along 35 degrees of X and Y gives a frontal axis near 50; along 10 and 48 degrees, near -5 and 75.
+LOOP_TURN = {"Normal": (-3, 12, 10, 48), "LBBB": (30, 48, -45, 95), "RBBB": (-12, 26, -30, 80)}
 OTHER_TURN = (0, 14, -30, 80)
 
 
