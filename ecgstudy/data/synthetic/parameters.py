@@ -1,0 +1,146 @@
+"""Everything that is random about a record except the samples of its noise, drawn before anything is rendered.
+
+Drawing and rendering are two steps, so that a changed parameter (a longer PR interval, no ST shift) can be rendered with
+all else equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgstudy.data.synthetic import labels as label_sets
+from ecgstudy.data.synthetic.labels import COLUMN, Person
+from ecgstudy.data.synthetic.leadfield import LeadField, draw_lead_field
+from ecgstudy.data.synthetic.morphology import LookAlikes, Waves, draw_look_alikes, draw_waves
+from ecgstudy.data.synthetic.noise import NoiseLevels, draw_noise_levels
+from ecgstudy.data.synthetic.rhythm import Rhythm, draw_rhythm
+from ecgstudy.data.synthetic.settings import Settings
+from ecgstudy.data.synthetic.streams import (BLOCK, by_block, join_rows, log_normal, sometimes, stream, take_rows,
+                                            truncated_normal)
+
+# Mean, SD, limits in milliseconds.
+P_DURATION = (108, 10, 82, 140)
+QRS_RBBB, BORDERLINE_RBBB = (136, 13, 122, 175), (118, 126)
+QRS_LBBB, BORDERLINE_LBBB = (150, 14, 130, 188), (120, 130)
+QRS_PVC = (152, 14, 122, 190)
+PR_AVB, BORDERLINE_AVB = (245, 35, 212, 380), (202, 215)
+T_PEAK_TO_END = (84, 9, 62, 115)
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Durations [R] in seconds. qrs_narrow: of the normally conducted part; qtc: Framingham; ectopic_pr: [R, B]."""
+
+    pr: np.ndarray
+    ectopic_pr: np.ndarray
+    p_duration: np.ndarray
+    qrs: np.ndarray
+    qrs_narrow: np.ndarray
+    qrs_pvc: np.ndarray
+    qtc: np.ndarray
+    t_peak_to_end: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fibrillation:
+    """f-waves: saw-tooths along X, Y, Z (Stridh & Sornmo 2001). Zero amplitude where the atria do not fibrillate.
+
+    amplitude [R, 3] mV. rate [R, 3] Hz. The modulations [R, 3] of frequency and amplitude: their depth is fixed, rate in Hz,
+    phase in radians.
+    """
+
+    amplitude: np.ndarray
+    rate: np.ndarray
+    phase: np.ndarray
+    frequency_depth: np.ndarray
+    frequency_rate: np.ndarray
+    frequency_phase: np.ndarray
+    amplitude_rate: np.ndarray
+    amplitude_phase: np.ndarray
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The drawn table: every array has one row a record. seed and index name the noise streams."""
+
+    seed: int
+    seconds: float
+    index: np.ndarray
+    labels: np.ndarray
+    noisy_labels: np.ndarray
+    person: Person
+    look_alikes: LookAlikes
+    rhythm: Rhythm
+    intervals: Intervals
+    waves: Waves
+    fibrillation: Fibrillation
+    leads: LeadField
+    noise: NoiseLevels
+
+
+def draw_parameters(seed: int, indices: np.ndarray, settings: Settings, seconds: float) -> Parameters:
+    """The parameters of the records `indices` [R], in that order."""
+    blocks = list(by_block(indices))
+    drawn = join_rows([take_rows(_draw_block(seed, block, settings, seconds), indices[rows] % BLOCK) for block, rows in blocks])
+    return take_rows(drawn, np.argsort(np.concatenate([rows for _, rows in blocks]), kind="stable"))
+
+
+def _draw_block(seed: int, block: int, settings: Settings, seconds: float) -> Parameters:
+    """The parameters of all records of one block."""
+    index = block * BLOCK + np.arange(BLOCK)
+
+    def component(name: str) -> np.random.Generator:
+        return stream(seed, block, name)
+
+    labels = label_sets.draw_labels(component("labels"), index, settings.scheme)
+    person = label_sets.draw_person(component("person"), labels)
+    look = draw_look_alikes(component("look-alikes"), labels, settings.look_alikes)
+    rhythm = draw_rhythm(component("rhythm"), labels, person, look.sinus_arrhythmia, seconds, settings.hard)
+    intervals = draw_intervals(component("intervals"), labels, person, look, rhythm, settings.hard)
+    waves = draw_waves(component("morphology"), labels, person, look, intervals.qrs_narrow, settings.hard)
+    return Parameters(
+        seed, seconds, index, labels, label_sets.add_label_noise(component("label noise"), labels, settings.label_noise),
+        person, look, rhythm, intervals, waves, draw_fibrillation(component("f-waves"), labels, settings.hard),
+        draw_lead_field(component("lead field"), waves.loop_angle), draw_noise_levels(component("noise levels"), BLOCK, settings.noise))
+
+
+def draw_intervals(rng: np.random.Generator, labels: np.ndarray, person: Person, look: LookAlikes, rhythm: Rhythm,
+                   hard: float) -> Intervals:
+    """Durations given labels [R, 9], age, sex and rate. Sources: ELSA-Brasil, Chapman-Shaoxing, Women's Health Initiative."""
+    n = len(labels)
+    avb, lbbb, rbbb = (labels[:, COLUMN[name]] for name in ("I-AVB", "LBBB", "RBBB"))
+
+    def draw(mean, sd, low, high):
+        return truncated_normal(rng, mean, sd, low, high, n) / 1000
+
+    def with_borderline(usual: tuple, borderline: tuple, share: float) -> np.ndarray:
+        return sometimes(rng, share * hard, draw(*usual), rng.uniform(*borderline, n) / 1000)
+
+    pr = draw(158 - 0.25 * (60 / rhythm.sinus_rr - 70) + 0.25 * (person.age - 50), 17, 118, 199)
+    pr = np.where(look.long_pr, rng.uniform(0.186, 0.199, n), pr)
+    pr = np.where(avb, with_borderline(PR_AVB, BORDERLINE_AVB, 0.30), pr)
+    pr = np.minimum(pr, 0.62 * rhythm.sinus_rr)
+    ectopic_pr = np.minimum(pr[:, None] + rng.uniform(-0.01, 0.03, rhythm.rr.shape), rhythm.rr - 0.18)
+    mean, *spread = P_DURATION
+    p_duration = np.minimum(draw(mean + 4 * person.male, *spread), pr - 0.02)
+
+    narrow = draw(81.5 + 8 * person.male, 10, 66, 112)
+    narrow = np.where(look.incomplete_rbbb, np.minimum(narrow + 0.012, 0.116), narrow)
+    right, left = with_borderline(QRS_RBBB, BORDERLINE_RBBB, 0.20), with_borderline(QRS_LBBB, BORDERLINE_LBBB, 0.15)
+    qrs = np.where(lbbb, left, np.where(rbbb, right, narrow))
+    qtc = draw(411 + 9 * ~person.male, 22, 355, 480) + np.where(lbbb | rbbb, 0.8 * (qrs - 0.090), 0)
+    return Intervals(pr, np.maximum(ectopic_pr, 0.12), p_duration, qrs, narrow, draw(*QRS_PVC), qtc, draw(*T_PEAK_TO_END))
+
+
+def draw_fibrillation(rng: np.random.Generator, labels: np.ndarray, hard: float) -> Fibrillation:
+    """Rate near 6 Hz (4.5 to 8), a quarter of the records fine; the three axes beat slightly apart."""
+    n = len(labels)
+    coarseness = sometimes(rng, 0.25 * hard, np.full(n, 1.2), np.full(n, 0.4)) * log_normal(rng, 0.1, n)
+    amplitude = rng.uniform((0.015, 0.020, 0.030), (0.040, 0.050, 0.075), (n, 3)) * coarseness[:, None]
+    rate = truncated_normal(rng, 6.0, 0.7, 4.5, 8.0, (n, 1)) * np.array([0.96, 1.0, 1.04])
+    frequency_rate, amplitude_rate = rng.uniform(0.1, 0.3, (n, 3)), rng.uniform(0.1, 0.4, (n, 3))
+    phase, frequency_phase, amplitude_phase = rng.uniform(0, 2 * np.pi, (3, n, 3))
+    return Fibrillation(amplitude * labels[:, [COLUMN["AF"]]], rate, phase, rng.uniform(0.15, 0.35, (n, 3)) / frequency_rate,
+                        frequency_rate, frequency_phase, amplitude_rate, amplitude_phase)

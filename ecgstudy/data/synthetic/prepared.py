@@ -1,0 +1,58 @@
+"""The simulator as a data set: the prepared folder that training reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ecgstudy.data.dataset import MILLIVOLT, Prepared, write_prepared
+from ecgstudy.data.labels import CPSC_CLASSES
+from ecgstudy.data.synthetic import Parameters, draw_parameters, render
+from ecgstudy.data.synthetic.settings import Settings
+from ecgstudy.data.synthetic.streams import BLOCK
+from ecgstudy.errors import ConfigurationError
+from ecgstudy.progress import progress
+
+DATASET = "synthetic"
+SECONDS = 10.0
+N_FOLDS, CLEAN_FOLDS = 10, (9, 10)      # validation and test carry the true labels
+
+
+def prepare_synthetic(folder: Path, n_records: int, seed: int = 0, settings: Settings = Settings(), fs: int = 100) -> Prepared:
+    """Simulate records 0 … n_records - 1 of 10 s into a prepared folder and open it.
+
+    Record i lies in fold 1 + i mod 10; each is its own patient. Folds 1 to 8 carry noisy labels, 9 and 10 the true ones.
+    """
+    if n_records < 1:
+        raise ConfigurationError(f"n_records is {n_records}; at least one record must be simulated")
+    def parts() -> Iterator[Parameters]:
+        for start in range(0, n_records, BLOCK):
+            yield draw_parameters(seed, np.arange(start, min(start + BLOCK, n_records)), settings, SECONDS)
+
+    table = pd.concat([_rows(parameters, fs) for parameters in parts()], ignore_index=True)     # drawing is cheap: once for the table,
+    blocks = (to_microvolts(render(parameters, fs)) for parameters in                       # once for the signals
+              progress(parts(), total=-(-n_records // BLOCK), desc="simulating", unit="block"))
+    return write_prepared(folder, DATASET, fs, blocks, table, round(SECONDS * fs), asdict(settings) | {"seed": seed, "fs": fs})
+
+
+def _rows(parameters: Parameters, fs: int) -> pd.DataFrame:
+    """The prepared table's rows of these records."""
+    index = parameters.index
+    fold = 1 + index % N_FOLDS
+    labels = np.where(np.isin(fold, CLEAN_FOLDS)[:, None], parameters.labels, parameters.noisy_labels)
+    name = [f"S{i:06d}" for i in index]
+    return pd.DataFrame({
+        "record_id": name, "patient_id": name, "fold": fold, "age": parameters.person.age.round().astype(int),
+        "sex": np.where(parameters.person.male, "male", "female"), "n_samples": round(SECONDS * fs),
+        "statements": [";".join(np.array(CPSC_CLASSES)[row]) for row in labels],
+    })
+
+
+def to_microvolts(signals: np.ndarray) -> np.ndarray:
+    """mV → int16 microvolts, rounded to the nearest and clipped."""
+    limits = np.iinfo(np.int16)
+    return np.clip(np.rint(signals * MILLIVOLT), limits.min, limits.max).astype(np.int16)
