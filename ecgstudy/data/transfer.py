@@ -22,7 +22,7 @@ FIRST_ANSWER = 4.0              # seconds for the very first answer of each addr
 TIMEOUT = (10.0, 30.0)          # seconds to connect, and between two blocks, once an address has answered
 ATTEMPTS = 4                    # for each file at each address
 BACK_OFF = 0.5                  # seconds before the second attempt; doubled before each further one
-BLOCK = 1 << 16                 # bytes
+BLOCK = 1 << 14                 # bytes; at most this much is lost where a download breaks off
 
 
 class Again(Exception):
