@@ -1,0 +1,203 @@
+"""The data manifest: what each public data set is, where its files come from, and where they belong.
+
+`data_manifest.yaml` at the top of the checkout is the one place that names addresses, versions, licences and citations.
+Its keys are explained at its head. Reading it checks every value and says which key to mend.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ecgstudy import files
+from ecgstudy.errors import ConfigurationError, require_known, unknown
+
+
+@dataclass(frozen=True)
+class Source:
+    """One published data set.
+
+    name: what the study calls it (`cpsc`). fs: sampling rate in Hz. seconds: shortest and longest recording. files: patterns of
+    the names under `folder`; approximate_bytes: their size, an estimate. The other fields are as in the manifest's head.
+    """
+
+    name: str
+    title: str
+    version: str
+    doi: str
+    license: str
+    citation: str
+    folder: str
+    base: str
+    mirrors: tuple[str, ...]
+    checksums: str
+    prefix: str
+    files: tuple[str, ...]
+    example: str
+    recordings: int
+    fs: int
+    leads: int
+    seconds: tuple[float, float]
+    approximate_bytes: int
+    by_hand: str
+
+    def path(self) -> Path:
+        """Its folder: under ECGSTUDY_DATA where that is set, else under the study's own cache folder."""
+        chosen = os.environ.get("ECGSTUDY_DATA")
+        return (Path(chosen).expanduser() if chosen else files.home() / "data") / self.folder
+
+    def addresses(self) -> tuple[str, ...]:
+        """The publisher's address, then the mirrors; each ends in a slash."""
+        return (self.base, *self.mirrors)
+
+    def wants(self, name: str) -> bool:
+        """Whether a stored name such as `g1/A0001.hea` belongs to what the study uses."""
+        return any(_matches(name, pattern) for pattern in self.files)
+
+
+def manifest(path: Path | None = None) -> dict[str, Source]:
+    """Every data set of the manifest by its name, in the file's order.
+
+    path: another manifest; default is `data_manifest.yaml` of this checkout. Raises ConfigurationError that names the file,
+    the key and what belongs there.
+    """
+    import yaml
+
+    path = Path(path) if path is not None else files.repository() / "data_manifest.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} does not exist; it comes with the checkout: git checkout -- {path.name}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or not content:
+        raise ConfigurationError(f"{path} holds {_shown(content)}; expected one mapping for each data set, such as 'cpsc:'")
+    return {_name(path, name): _source(path, name, entry) for name, entry in content.items()}
+
+
+def source(name: str, path: Path | None = None) -> Source:
+    """The manifest's entry of one data set; ConfigurationError with the nearest name where there is none."""
+    entries = manifest(path)
+    return entries[require_known("data set", name, entries)]
+
+
+def unsafe(name: str) -> str | None:
+    """Why a relative file name from outside must not be written, or None where it is harmless.
+
+    >>> unsafe("g1/A0001.hea") is None, unsafe("../evil"), unsafe("/etc/passwd")
+    (True, 'it climbs out of its folder', 'it is absolute')
+    """
+    if not name or not name.isprintable():
+        return "it is empty or holds control characters"
+    if name.startswith("/"):
+        return "it is absolute"
+    parts = name.replace("\\", "/").split("/")
+    if ".." in parts:
+        return "it climbs out of its folder"
+    if "" in parts or "." in parts:
+        return "it has an empty part"
+    return None
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """fnmatch part by part, so that `*` never crosses a slash."""
+    parts, patterns = name.split("/"), pattern.split("/")
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+
+
+# Checks of the values. Each returns the value in its final type or raises ValueError with what is accepted.
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("a text in quotes")
+    return value.strip()
+
+
+def _text_or_empty(value: Any) -> str:
+    return "" if value == "" else _text(value)
+
+
+def _address(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith(("https://", "http://")) or not value.endswith("/"):
+        raise ValueError("an address that starts with https:// and ends with /")
+    return value
+
+
+def _relative(value: Any) -> str:
+    if not isinstance(value, str) or unsafe(value):
+        raise ValueError("a relative name with forward slashes and without '..'")
+    return str(PurePosixPath(value))
+
+
+def _folder_prefix(value: Any) -> str:
+    if value != "" and (not isinstance(value, str) or not value.endswith("/") or unsafe(value[:-1])):
+        raise ValueError('"" or a relative folder that ends with /')
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError("a whole number of at least 1")
+    return value
+
+
+def _list_of(check: Callable[[Any], str], least: int) -> Callable[[Any], tuple[str, ...]]:
+    def checked(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or len(value) < least:
+            raise ValueError(f"a list with at least {least} entries")
+        return tuple(check(entry) for entry in value)
+
+    return checked
+
+
+def _range(value: Any) -> tuple[float, float]:
+    numbers = isinstance(value, list) and len(value) == 2 and all(type(v) in (int, float) for v in value)
+    if not numbers or not 0 < value[0] <= value[1]:
+        raise ValueError("two numbers [shortest, longest] above 0")
+    return float(value[0]), float(value[1])
+
+
+CHECKS: dict[str, Callable[[Any], Any]] = {
+    "title": _text, "version": _text, "doi": _text, "license": _text, "citation": _text,
+    "folder": _relative, "base": _address, "mirrors": _list_of(_address, 0), "checksums": _relative, "prefix": _folder_prefix,
+    "files": _list_of(_relative, 1), "example": _relative, "recordings": _count, "fs": _count, "leads": _count,
+    "seconds": _range, "approximate_bytes": _count, "by_hand": _text_or_empty,
+}
+
+
+def _name(path: Path, name: Any) -> str:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ConfigurationError(f"{path}: data set name {name!r}; expected letters, digits and underscores")
+    return name
+
+
+def _source(path: Path, name: str, entry: Any) -> Source:
+    if not isinstance(entry, dict):
+        raise ConfigurationError(f"{path}: {name} holds {_shown(entry)}; expected the keys {', '.join(CHECKS)}")
+    for key in entry:
+        if key not in CHECKS:
+            raise ConfigurationError(f"{path}: in {name}, {unknown('key', key, CHECKS)}")
+    if missing := [key for key in CHECKS if key not in entry]:
+        raise ConfigurationError(f"{path}: {name} lacks {', '.join(missing)}; add them as the other data sets have them")
+    values = {}
+    for key, check in CHECKS.items():
+        try:
+            values[key] = check(entry[key])
+        except ValueError as error:
+            raise ConfigurationError(f"{path}: {name}.{key} is {_shown(entry[key])}; expected {error}") from None
+    made = Source(name=name, **values)
+    if not made.wants(made.example):
+        raise ConfigurationError(f"{path}: {name}.example {made.example!r} matches none of {name}.files; correct one of them")
+    return made
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+assert set(CHECKS) == {field.name for field in fields(Source)} - {"name"}, "Source and CHECKS must have the same keys"
