@@ -1,0 +1,1 @@
+"""Experiments, ledger, tables, figures, plans, and the strict runner of notebooks."""
