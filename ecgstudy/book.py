@@ -4,89 +4,33 @@
     python -m ecgstudy.book --check             run nothing; exit 1 when a page is out of date
     python -m ecgstudy.book --only 04           run that page only, also where a committed copy stands, and do not build
     python -m ecgstudy.book --only 04 -p dataset ptbxl -p profile full
-    python -m ecgstudy.book --keep 04           commit-ready copy of the last run of that page under book/executed/
+    python -m ecgstudy.book --keep 04           store that page's last run under book/executed/, to be committed
 
-A page is out of date when its code cells, its parameters, the versions of the libraries that make numbers, or any file of
-the repository that its kernel read have changed; nothing is declared. A page that takes long, or that was run on another
-machine, stands on a committed executed copy as long as its code cells are today's. The site is built without a network.
+What "out of date" means stands in `ecgstudy.study.pages`. The site is built without a network.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import concurrent.futures
 import datetime
-import importlib.metadata
-import io
 import json
 import logging
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ecgstudy import files
 from ecgstudy.errors import ConfigurationError, StudyError
 from ecgstudy.progress import progress
-from ecgstudy.study.notebooks import declared_parameters, find_notebook, has_tag, read_notebook, run_notebook, source
-
-VERSIONED = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "matplotlib")    # libraries that change a number or a figure
-WIDGET = "application/vnd.jupyter.widget-view+json"     # a live progress bar; shown, it would ask the network for its script
-FIGURE_BYTES = 100_000                                  # a kept figure above this is stored with 256 colours
-KEPT_BYTES = 3_000_000                                  # all kept copies together
+from ecgstudy.study.notebooks import declared_parameters, find_notebook, read_notebook, run_notebook
+from ecgstudy.study.pages import Book, Page, changed_reads, code_key, digest_of, keep, stands, why_stale, with_outputs
 
 
-@dataclass(frozen=True)
-class Book:
-    """Where things lie under one root."""
-
-    root: Path
-
-    @property
-    def notebooks(self) -> Path:
-        return self.root / "notebooks"
-
-    @property
-    def text(self) -> Path:
-        return self.root / "book"
-
-    @property
-    def assembled(self) -> Path:
-        return self.root / "_build" / "src"
-
-    @property
-    def html(self) -> Path:
-        return self.assembled / "_build" / "html"
-
-    def pages(self, only: str = "", parameters: Mapping[str, Any] | None = None) -> list[Page]:
-        """One page for each notebook whose name contains `only`, to be run with `parameters` over its defaults."""
-        found = [path for path in sorted(self.notebooks.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
-        return [Page(self, path, dict(parameters or {})) for path in found if only in path.stem]
-
-
-@dataclass(frozen=True)
-class Page:
-    """A notebook as the book shows it, and the two places where an executed copy of it may stand."""
-
-    book: Book
-    notebook: Path
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return str(self.notebook.relative_to(self.book.notebooks).with_suffix(""))
-
-    @property
-    def run(self) -> Path:
-        return self.book.root / "_build" / "runs" / f"{self.name}.ipynb"
-
-    @property
-    def committed(self) -> Path:
+def committed(self) -> Path:
         return self.book.text / "executed" / f"{self.name}.ipynb"
 
 
@@ -210,48 +154,6 @@ def run_pages(pages: Sequence[Page], jobs: int) -> list[str]:
     return failures
 
 
-# -- what is shown ------------------------------------------------------------------------------------------------------
-
-def clean(outputs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Outputs as a page shows them: no progress bars, no warnings, and none of this machine's paths."""
-    named = {str(files.repository()) + os.sep: "", os.environ.get("ECGSTUDY_DATA", ""): "$ECGSTUDY_DATA",
-             str(files.home()): "$ECGSTUDY_HOME", str(Path.home()): "~"}
-
-    def anonymous(value: Any) -> Any:
-        if isinstance(value, str):
-            for path, word in named.items():
-                value = value.replace(path, word) if len(path) > 1 else value
-            return value
-        if isinstance(value, list):
-            return [anonymous(item) for item in value]
-        if isinstance(value, dict):
-            return {key: item if key.startswith("image/") else anonymous(item) for key, item in value.items()}
-        return value
-
-    return [anonymous(dict(output)) for output in outputs
-            if output.get("name") != "stderr" and WIDGET not in output.get("data", {})]
-
-
-def ran_with(executed: Mapping[str, Any]) -> str:
-    """The line under a page's title that says with which parameters, when and at which commit it was run."""
-    note = executed["metadata"]["ecgstudy"]
-    values = ", ".join(f"`{name} = {value!r}`" for name, value in note["parameters"].items()) or "no parameters"
-    at = f", at commit {note['commit']}" if note.get("commit") else ""
-    return f"```{{admonition}} This page was run\n:class: note run-line\nwith {values}, on {note['date']}{at}.\n```"
-
-
-def with_outputs(notebook: dict[str, Any], executed: Mapping[str, Any]) -> dict[str, Any]:
-    """Today's notebook, so that its prose is always current, carrying an executed copy's outputs and `ran_with`."""
-    for cell, ran in zip(code_cells(notebook), code_cells(executed), strict=True):
-        cell["outputs"], cell["execution_count"] = clean(ran["outputs"]), ran["execution_count"]
-    first = notebook["cells"][0]
-    title, _, rest = source(first).partition("\n")
-    if first["cell_type"] != "markdown" or not title.startswith("# "):
-        raise ConfigurationError(f"the first cell of a notebook must be Markdown that starts with its title, got {title!r}")
-    first["source"] = f"{title}\n\n{ran_with(executed)}\n{rest}"
-    return notebook
-
-
 def write_changed(path: Path, data: bytes) -> Path:
     """Write a file unless it holds just that already: the builder reads a page again when its time moves."""
     if not path.is_file() or path.read_bytes() != data:
@@ -281,64 +183,6 @@ def build(assembled: Path) -> int:
     return subprocess.run(command).returncode
 
 
-# -- committed executed copies ------------------------------------------------------------------------------------------
-
-def smaller_png(encoded: str) -> str:
-    """A base64 PNG, stored with 256 colours where it is larger than FIGURE_BYTES."""
-    data = base64.b64decode(encoded)
-    if len(data) <= FIGURE_BYTES:
-        return encoded
-    from PIL import Image
-
-    image, packed = Image.open(io.BytesIO(data)).convert("RGB"), io.BytesIO()
-    image.quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
-    return base64.b64encode(min(data, packed.getvalue(), key=len)).decode()
-
-
-def origin(executed: Mapping[str, Any], page: Page) -> dict[str, Any]:
-    """What a kept copy says about its run; of one that papermill itself made, the commit and the reads are not known."""
-    metadata = executed["metadata"]
-    if "ecgstudy" in metadata:
-        return {key: metadata["ecgstudy"][key] for key in ("parameters", "date", "commit", "reads")}
-    ran = metadata.get("papermill", {})
-    if not ran.get("start_time"):
-        raise ConfigurationError(f"{page.name}: the copy to keep was not run by papermill or by the book")
-    return {"parameters": declared_parameters(page.notebook) | ran.get("parameters", {}), "date": ran["start_time"][:10],
-            "commit": "", "reads": {}}
-
-
-def keep(executed: Path, page: Page) -> Path:
-    """Store an executed copy of `page` in book/executed/, without machine paths and times and with small figures.
-
-    Raises ConfigurationError where the copy is not of today's code cells, did not run to its end, or would make the kept
-    copies together larger than KEPT_BYTES.
-    """
-    notebook = read_notebook(executed)
-    if code_of(notebook) != code_of(read_notebook(page.notebook)):
-        raise ConfigurationError(f"{executed} is not a run of today's {page.name}: the code cells differ; run the page again")
-    for number, cell in enumerate(code_cells(notebook), 1):
-        if cell["execution_count"] is None or any(output["output_type"] == "error" for output in cell["outputs"]):
-            raise ConfigurationError(f"{executed} stopped at code cell {number}; only a page that ran to its end is kept")
-    cells = [cell for cell in notebook["cells"] if not has_tag(cell, "injected-parameters")]
-    for cell in cells:
-        cell["metadata"] = {key: value for key, value in cell["metadata"].items() if key in ("tags", "mystnb") and value}
-        for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                output["data"]["image/png"] = smaller_png("".join(output["data"]["image/png"]))
-        if cell["cell_type"] == "code":
-            cell["outputs"] = clean(cell["outputs"])
-    kept = {"cells": cells, "metadata": {"kernelspec": notebook["metadata"]["kernelspec"], "ecgstudy": origin(notebook, page)},
-            "nbformat": notebook["nbformat"], "nbformat_minor": notebook["nbformat_minor"]}
-    text = json.dumps(kept, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-    others = sum(p.stat().st_size for p in page.committed.parent.rglob("*.ipynb") if p != page.committed)
-    if others + len(text.encode()) > KEPT_BYTES:
-        raise ConfigurationError(f"{page.name} takes {len(text.encode()):,} bytes and the other kept pages {others:,}; at most "
-                                 f"{KEPT_BYTES:,} together: draw fewer or plainer figures")
-    return files.write_text(page.committed, text)
-
-
-# -- command line -------------------------------------------------------------------------------------------------------
-
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     import yaml
 
@@ -348,6 +192,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="NAME", help="only pages whose name contains this; the book is not built")
     parser.add_argument("--jobs", type=int, default=2, help="how many notebooks run at a time (default: 2)")
     parser.add_argument("--keep", default="", metavar="NAME", help="store the last run of a page in book/executed/")
+    parser.add_argument("--executed", type=Path, metavar="FILE", help="with --keep: keep this executed copy instead of the last run")
     parser.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
                         help="a parameter for the pages of --only; the value is read as YAML")
     options = parser.parse_args(words)
@@ -384,7 +229,7 @@ def main(words: Sequence[str] | None = None, root: Path | None = None) -> int:
     try:
         if options.keep:
             page = Page(book, find_notebook(options.keep))
-            kept = keep(page.run, page)
+            kept = keep(options.executed or page.run, page)
             print(f"kept {kept.relative_to(book.root)}, {kept.stat().st_size:,} bytes")
             return 0
         pages = book.pages(options.only, options.parameters)
