@@ -30,67 +30,6 @@ from ecgstudy.study.notebooks import declared_parameters, find_notebook, read_no
 from ecgstudy.study.pages import Book, Page, changed_reads, code_key, digest_of, keep, stands, why_stale, with_outputs
 
 
-def committed(self) -> Path:
-        return self.book.text / "executed" / f"{self.name}.ipynb"
-
-
-# -- what is out of date ------------------------------------------------------------------------------------------------
-
-def code_cells(notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The code cells that the page's author wrote: papermill's injected one is left out."""
-    return [c for c in notebook["cells"] if c["cell_type"] == "code" and not has_tag(c, "injected-parameters")]
-
-
-def code_of(notebook: Mapping[str, Any]) -> list[str]:
-    """What a notebook computes. Prose, ids, outputs and tags do not decide that."""
-    return [source(cell) for cell in code_cells(notebook)]
-
-
-def code_key(notebook: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
-    """Digest of code, parameters and the versions that change a number or a figure."""
-    versions = {"python": list(sys.version_info[:2])}
-    for library in VERSIONED:
-        try:
-            versions[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            versions[library] = "absent"
-    return files.digest([code_of(notebook), dict(parameters), versions])
-
-
-def digest_of(name: str, root: Path) -> str:
-    """Digest of one recorded read: a file's bytes, or the names in a folder (its name ends with a slash)."""
-    path = root / name
-    if name.endswith("/"):
-        return files.digest(sorted(p.name for p in path.iterdir() if not p.name.startswith("."))) if path.is_dir() else "absent"
-    return files.sha256(path) if path.is_file() else "absent"
-
-
-def changed_reads(executed: Mapping[str, Any], root: Path) -> list[str]:
-    """The recorded reads of an executed notebook that are no longer what they were."""
-    return [name for name, was in executed["metadata"]["ecgstudy"]["reads"].items() if digest_of(name, root) != was]
-
-
-def why_stale(page: Page) -> str:
-    """Why the page's own run cannot be shown, in words; empty when it can."""
-    if not page.run.is_file():
-        return "never run"
-    executed = read_notebook(page.run)
-    if executed["metadata"]["ecgstudy"]["key"] != code_key(read_notebook(page.notebook), page.parameters):
-        return "code, parameters or library versions changed"
-    return ", ".join(changed_reads(executed, page.book.root))
-
-
-def stands(page: Page) -> Path | None:
-    """The executed copy to show: the fresh run, else the committed copy whose code cells are today's, else none."""
-    if not why_stale(page):
-        return page.run
-    if page.committed.is_file() and code_of(read_notebook(page.committed)) == code_of(read_notebook(page.notebook)):
-        return page.committed
-    return None
-
-
-# -- running ------------------------------------------------------------------------------------------------------------
-
 def commit(root: Path) -> str:
     """The short id of the checked-out commit, marked where tracked files differ from it; empty outside git."""
     def git(*words: str) -> str:

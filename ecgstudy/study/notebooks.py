@@ -107,6 +107,8 @@ def kernel_manager(environment: Mapping[str, str]) -> type:
     from jupyter_client import AsyncKernelManager
 
     class RootedKernelManager(AsyncKernelManager):
+        transport_encryption = "auto"       # else every kernel warns that others on this machine could read along
+
         async def start_kernel(self, **settings: Any) -> None:
             await super().start_kernel(**settings | {
                 "cwd": str(files.repository()), "env": {**os.environ, **(settings.get("env") or {}), **environment}})
