@@ -43,7 +43,7 @@ def commit(root: Path) -> str:
 
 
 def run_page(page: Page, position: int = 0, threads: int = 1) -> Path:
-    """Run one page and store its executed copy with what it read. Raises as `run_notebook`; an old copy then stays unused.
+    """Run one page and store its executed copy with what it read. Raises as `run_notebook`; the old copy then stays out of date.
 
     position: row of its progress bar. threads: how many the kernel's libraries may use.
     """
@@ -51,18 +51,17 @@ def run_page(page: Page, position: int = 0, threads: int = 1) -> Path:
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     notebook, state = read_notebook(page.notebook), commit(page.book.root)
-    finished = run_notebook(page.notebook, page.run.with_suffix(".finished.ipynb"), page.parameters,
-                            environment={"ECGSTUDY_TRACE": str(log), "OMP_NUM_THREADS": str(threads)},
-                            progress_bar={"desc": page.name, "position": position, "leave": False})
+    run_notebook(page.notebook, page.run, page.parameters,
+                 environment={"ECGSTUDY_TRACE": str(log), "OMP_NUM_THREADS": str(threads)},
+                 progress_bar={"desc": page.name, "position": position, "leave": False})
     names = sorted(set(log.read_text(encoding="utf-8").splitlines())) if log.is_file() else []
-    executed = read_notebook(finished)
+    executed = read_notebook(page.run)
     executed["metadata"].pop("papermill", None)
     executed["metadata"]["ecgstudy"] = {
         "key": code_key(notebook, page.parameters), "parameters": declared_parameters(page.notebook) | page.parameters,
         "date": datetime.date.today().isoformat(), "commit": state,
         "reads": {name: digest_of(name, page.book.root) for name in names}}
     files.write_text(page.run, json.dumps(executed, indent=1, ensure_ascii=False) + "\n")
-    finished.unlink()
     log.unlink(missing_ok=True)
     return page.run
 
@@ -72,6 +71,7 @@ def run_pages(pages: Sequence[Page], jobs: int) -> list[str]:
     logging.getLogger("papermill").setLevel(logging.ERROR)
     import papermill  # noqa: F401  imported once here, before threads would do it twice at once
 
+    jobs = min(jobs, len(pages))
     rows, guard, failures = list(range(jobs, 0, -1)), threading.Lock(), []
 
     def one(page: Page) -> None:
@@ -88,8 +88,8 @@ def run_pages(pages: Sequence[Page], jobs: int) -> list[str]:
         for done in concurrent.futures.as_completed(running):
             bar.update()
             if error := done.exception():
-                kind = "" if isinstance(error, StudyError) else f"{type(error).__name__}: "
-                failures.append(f"{running[done].name}: {kind}{error}")
+                study = isinstance(error, StudyError)       # then the message names the page itself
+                failures.append(str(error) if study else f"{running[done].name}: {type(error).__name__}: {error}")
     return failures
 
 

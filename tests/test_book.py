@@ -124,6 +124,8 @@ def test_whatever_decides_the_numbers_makes_a_page_stale(toy, monkeypatch):
     monkeypatch.undo()
     write(toy.notebook, [TITLE, PARAMETERS, code("print(seed + 1)")])
     assert pages.why_stale(toy).startswith("code, parameters")
+    write(toy.run, [TITLE, PARAMETERS])
+    assert pages.why_stale(toy) == "its last run was interrupted"
     toy.run.unlink()
     assert pages.why_stale(toy) == "never run"
 
@@ -216,6 +218,18 @@ def test_check_reports_and_failure_is_not_published(toy, capsys, monkeypatch):
     assert "cell [2]" in capsys.readouterr().err
     monkeypatch.setattr(book, "run_pages", lambda waiting, jobs: store_run(toy) or [])
     assert book.main([], root) == 0 and len(built) == 1
+
+
+def test_pages_run_side_by_side_and_one_failure_does_not_stop_the_others(tmp_path):
+    import_package = "import ecgstudy\n"
+    write(tmp_path / "notebooks" / "04_good.ipynb", [TITLE, PARAMETERS, code(import_package + "seed")])
+    write(tmp_path / "notebooks" / "05_bad.ipynb", [TITLE, PARAMETERS, code(import_package + "1 / 0")])
+    good, bad = Book(tmp_path).pages()
+    failures = book.run_pages([good, bad], jobs=2)
+    assert len(failures) == 1 and failures[0].startswith("05_bad, cell [2]") and "ZeroDivisionError" in failures[0]
+    assert pages.why_stale(bad) == "never run" and not bad.run.exists()
+    note = files.read_json(good.run)["metadata"]["ecgstudy"]
+    assert note["parameters"] == {"seed": 0} and "ecgstudy/__init__.py" in note["reads"]
 
 
 def test_unknown_page_is_refused(toy, capsys):

@@ -121,6 +121,8 @@ def why_stale(page: Page) -> str:
     if not page.run.is_file():
         return "never run"
     executed = read_notebook(page.run)
+    if "ecgstudy" not in executed["metadata"]:
+        return "its last run was interrupted"
     if executed["metadata"]["ecgstudy"]["key"] != code_key(read_notebook(page.notebook), page.parameters):
         return "code, parameters or library versions changed"
     return ", ".join(changed_reads(executed, page.book.root))
@@ -225,7 +227,7 @@ def keep(executed: Path, page: Page) -> Path:
             cell["outputs"] = clean(cell["outputs"])
     kept = {"cells": cells, "metadata": {"kernelspec": notebook["metadata"]["kernelspec"], "ecgstudy": origin(notebook, page)},
             "nbformat": notebook["nbformat"], "nbformat_minor": notebook["nbformat_minor"]}
-    text = json.dumps(kept, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
     others = sum(p.stat().st_size for p in page.committed.parent.rglob("*.ipynb") if p != page.committed)
     if others + len(text.encode()) > KEPT_BYTES:
         raise ConfigurationError(f"{page.name} takes {len(text.encode()):,} bytes and the other kept pages {others:,}; at most "
