@@ -1,0 +1,195 @@
+"""Run the notebooks that are out of date, then build the book.
+
+    python -m ecgstudy.book                     run what is out of date, assemble, build _build/src/_build/html
+    python -m ecgstudy.book --check             run nothing; exit 1 when a page is out of date
+    python -m ecgstudy.book --only 04           run that page only, also where a committed copy stands, and do not build
+    python -m ecgstudy.book --only 04 -p dataset ptbxl -p profile full
+    python -m ecgstudy.book --keep 04           store that page's last run under book/executed/, to be committed
+
+What "out of date" means stands in `ecgstudy.study.pages`. The site is built without a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import datetime
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ecgstudy import files
+from ecgstudy.errors import ConfigurationError, StudyError
+from ecgstudy.progress import progress
+from ecgstudy.study.notebooks import declared_parameters, find_notebook, read_notebook, run_notebook
+from ecgstudy.study.pages import Book, Page, changed_reads, code_key, digest_of, keep, stands, why_stale, with_outputs
+
+
+def commit(root: Path) -> str:
+    """The short id of the checked-out commit, marked where tracked files differ from it; empty outside git."""
+    def git(*words: str) -> str:
+        try:
+            return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True).stdout.strip()
+        except FileNotFoundError:
+            return ""
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "ecgstudy", "notebooks")
+    return git("rev-parse", "--short=10", "HEAD") + (" with uncommitted changes" if changed else "")
+
+
+def run_page(page: Page, position: int = 0, threads: int = 1) -> Path:
+    """Run one page and store its executed copy with what it read. Raises as `run_notebook`; the old copy then stays out of date.
+
+    position: row of its progress bar. threads: how many the kernel's libraries may use.
+    """
+    log = page.run.with_suffix(".reads")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    notebook, state = read_notebook(page.notebook), commit(page.book.root)
+    run_notebook(page.notebook, page.run, page.parameters,
+                 environment={"ECGSTUDY_TRACE": str(log), "OMP_NUM_THREADS": str(threads)},
+                 progress_bar={"desc": page.name, "position": position, "leave": False})
+    names = sorted(set(log.read_text(encoding="utf-8").splitlines())) if log.is_file() else []
+    executed = read_notebook(page.run)
+    executed["metadata"].pop("papermill", None)
+    executed["metadata"]["ecgstudy"] = {
+        "key": code_key(notebook, page.parameters), "parameters": declared_parameters(page.notebook) | page.parameters,
+        "date": datetime.date.today().isoformat(), "commit": state,
+        "reads": {name: digest_of(name, page.book.root) for name in names}}
+    files.write_text(page.run, json.dumps(executed, indent=1, ensure_ascii=False) + "\n")
+    log.unlink(missing_ok=True)
+    return page.run
+
+
+def run_pages(pages: Sequence[Page], jobs: int) -> list[str]:
+    """Run pages, `jobs` at a time in threads (kernels started by several processes race for ports); return the failures."""
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    import papermill  # noqa: F401  imported once here, before threads would do it twice at once
+
+    jobs = min(jobs, len(pages))
+    rows, guard, failures = list(range(jobs, 0, -1)), threading.Lock(), []
+
+    def one(page: Page) -> None:
+        with guard:
+            row = rows.pop()
+        try:
+            run_page(page, row, max(1, (os.cpu_count() or 1) // jobs))
+        finally:
+            with guard:
+                rows.append(row)
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool, progress(total=len(pages), unit="page", desc="pages") as bar:
+        running = {pool.submit(one, page): page for page in pages}
+        for done in concurrent.futures.as_completed(running):
+            bar.update()
+            if error := done.exception():
+                study = isinstance(error, StudyError)       # then the message names the page itself
+                failures.append(str(error) if study else f"{running[done].name}: {type(error).__name__}: {error}")
+    return failures
+
+
+def write_changed(path: Path, data: bytes) -> Path:
+    """Write a file unless it holds just that already: the builder reads a page again when its time moves."""
+    if not path.is_file() or path.read_bytes() != data:
+        files.write_atomically(path, lambda file: file.write(data))
+    return path
+
+
+def assemble(pages: Sequence[Page], book: Book) -> Path:
+    """Fill `_build/src` with the book's prose and every page that stands, and remove what is no longer part of it."""
+    prose = [path for path in book.text.rglob("*") if path.is_file() and "executed" not in path.relative_to(book.text).parts]
+    written = {write_changed(book.assembled / path.relative_to(book.text), path.read_bytes()) for path in prose}
+    for page in pages:
+        if executed := stands(page):
+            shown = with_outputs(read_notebook(page.notebook), read_notebook(executed))
+            text = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
+            written.add(write_changed(book.assembled / "notebooks" / f"{page.name}.ipynb", text.encode()))
+    for path in list(book.assembled.rglob("*")):
+        if path.is_file() and path not in written and "_build" not in path.relative_to(book.assembled).parts:
+            path.unlink()
+    return book.assembled
+
+
+def build(assembled: Path) -> int:
+    """Build the site; a warning or a broken reference is an error. Returns the builder's exit status."""
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(assembled),
+               "-W", "-n", "--keep-going", "-q"]
+    return subprocess.run(command).returncode
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    import yaml
+
+    parser = argparse.ArgumentParser(prog="python -m ecgstudy.book", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="run nothing; exit 1 when a page is out of date")
+    parser.add_argument("--only", default="", metavar="NAME", help="only pages whose name contains this; the book is not built")
+    parser.add_argument("--jobs", type=int, default=2, help="how many notebooks run at a time (default: 2)")
+    parser.add_argument("--keep", default="", metavar="NAME", help="store the last run of a page in book/executed/")
+    parser.add_argument("--executed", type=Path, metavar="FILE", help="with --keep: keep this executed copy instead of the last run")
+    parser.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                        help="a parameter for the pages of --only; the value is read as YAML")
+    options = parser.parse_args(words)
+    options.parameters = {name: yaml.safe_load(value) for name, value in options.parameters}
+    if options.parameters and not (options.only or options.keep):
+        parser.error("-p needs --only: the book's pages run with their defaults")
+    if options.jobs < 1:
+        parser.error(f"--jobs must be at least 1, got {options.jobs}")
+    return options
+
+
+def report(pages: Sequence[Page], always_run: bool) -> list[Page]:
+    """Say where each page stands and return those to run."""
+    waiting = []
+    for page in pages:
+        reason, shown = why_stale(page), stands(page)
+        if shown == page.run:
+            continue
+        if shown and not always_run:
+            executed = read_notebook(shown)
+            changed = changed_reads(executed, page.book.root)
+            since = f"; {len(changed)} of the files that it read have changed since" if changed else ""
+            print(f"  {page.name}: shows its committed run of {executed['metadata']['ecgstudy']['date']}{since}")
+            continue
+        print(f"  {page.name}: {reason}")
+        waiting.append(page)
+    print(f"{len(pages) - len(waiting)} up to date, {len(waiting)} to run")
+    return waiting
+
+
+def main(words: Sequence[str] | None = None, root: Path | None = None) -> int:
+    """The command line; returns its exit status."""
+    options, book = arguments(words), Book(root or files.repository())
+    try:
+        if options.keep:
+            page = Page(book, find_notebook(options.keep))
+            kept = keep(options.executed or page.run, page)
+            print(f"kept {kept.relative_to(book.root)}, {kept.stat().st_size:,} bytes")
+            return 0
+        pages = book.pages(options.only, options.parameters)
+        if options.only and not pages:
+            raise ConfigurationError(f"no notebook has {options.only!r} in its name; there are "
+                                     f"{', '.join(page.name for page in book.pages()) or 'none'}")
+        waiting = report(pages, always_run=bool(options.only))
+        if options.check:
+            return int(bool(waiting))
+        for failure in (failures := run_pages(waiting, options.jobs) if waiting else []):
+            print(f"FAILED {failure}", file=sys.stderr)
+        if failures or options.only:
+            return int(bool(failures))       # a book never shows new prose over a failed run's old outputs
+        if status := build(assemble(pages, book)):
+            return status
+        print(f"the book is at {book.html / 'index.html'}")
+        return 0
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
