@@ -28,6 +28,10 @@ class DataError(StudyError):
     exit_code = 3
 
 
+class AbsentError(DataError):
+    """A data set that is not on this machine. It can be fetched; nothing is wrong with it."""
+
+
 class RunError(StudyError):
     """A training run that stopped: not finite, out of memory, or killed. It can be resumed."""
 

@@ -22,7 +22,7 @@ from ecgstudy import files
 from ecgstudy.data.dataset import COLUMNS, MILLIVOLT, Prepared, open_prepared, verify, write_prepared
 from ecgstudy.data.record import Record, abridge, check, read_exclusions, read_record, refuse_faulty
 from ecgstudy.data.splits import audit
-from ecgstudy.errors import DataError, require_known
+from ecgstudy.errors import AbsentError, DataError, require_known
 from ecgstudy.leads import LEADS
 from ecgstudy.progress import progress
 from ecgstudy.signal import fit_length, resample
@@ -118,7 +118,7 @@ def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, fold
             ready.append(prepared)
     if not ready:
         looked = [str(folder)] if folder else [str(candidate) for candidate in _candidates(dataset, home)]
-        raise DataError(f"{dataset} is not here: neither its files in {' or '.join(looked)} nor a prepared folder in {home / 'prepared'}. "
+        raise AbsentError(f"{dataset} is not here: neither its files in {' or '.join(looked)} nor a prepared folder in {home / 'prepared'}. "
                         f"Fetch it with `python -m ecgstudy data fetch {dataset}`, or use the simulated recordings with `-p dataset synthetic`")
     prepared = max(ready, key=lambda each: len(each.table))
     logger.info("%s: its published files are not here; %s with %d records is used", dataset, prepared.folder, len(prepared.table))

@@ -87,7 +87,7 @@ def costs(cost_by_name: Mapping[str, Sequence], tokens: Sequence[int], title: st
         colours = plt.get_cmap("tab10").colors
         for i, (name, points) in enumerate(cost_by_name.items()):
             mark = {"marker": MARKS[i % len(MARKS)], "ms": 5, "lw": 1.5, "color": colours[i], "label": name.replace("_", " ")}
-            axes[0].plot(tokens, [p.milliseconds for p in points], **mark)
+            axes[0].plot(tokens, [p.forward_milliseconds for p in points], **mark)
             axes[1].plot(tokens, [p.saved_bytes / 2**20 for p in points], **mark)
         for axis, label in zip(axes, ("forward pass (ms)", "memory saved for backward (MiB)"), strict=True):
             axis.set(xscale="log", yscale="log", xlabel="tokens N", ylabel=label)

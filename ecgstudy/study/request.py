@@ -1,0 +1,107 @@
+"""What a page was asked for: its parameters checked before any work, its data at hand, its runs done or named as missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ecgstudy.data.dataset import Prepared
+from ecgstudy.data.fetch import fetch
+from ecgstudy.data.labels import TASKS, label_set
+from ecgstudy.data.prepare import prepare
+from ecgstudy.errors import AbsentError, ConfigurationError, require_known
+from ecgstudy.study import ledger, plans
+from ecgstudy.study.ledger import Run
+from ecgstudy.study.notebooks import declared_parameters, find_notebook, refuse_unknown
+from ecgstudy.study.runs import folder as runs_folder
+from ecgstudy.study.sweep import Outcome, sweep
+from ecgstudy.train.experiment import PROFILES, Experiment
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The checked parameters of one page. axes: the page's own parameters and, for each, the chosen values."""
+
+    name: str
+    dataset: str
+    task: str
+    size: plans.Profile
+    seeds: tuple[int, ...]
+    axes: dict[str, tuple[str, ...]]
+
+    def picture(self) -> Path:
+        """Where the page puts its main picture."""
+        return runs_folder() / f"{self.name}-{self.dataset}-{self.size.name}.png"
+
+
+def read_request(namespace: Mapping[str, Any], name: str, axes: Mapping[str, Sequence[str]]) -> Request:
+    """Check a notebook's parameters, also under plain papermill, which only warns about a name it does not know.
+
+    namespace: the notebook's globals(). axes: for each of the page's own parameters, every value that it accepts, in order.
+    Raises ConfigurationError, before any work, with the nearest valid name for a misspelt name or value.
+    """
+    declared = declared_parameters(find_notebook(name))
+    refuse_unknown(namespace, declared)
+    given = {parameter: namespace[parameter] for parameter in declared}
+    dataset = require_known("dataset", given["dataset"], TASKS)
+    task = label_set(dataset, given["task"]).name
+    automatic = "full" if torch.cuda.is_available() else "quick"
+    chosen = given["profile"] if given["profile"] != "auto" else automatic
+    size = plans.profile(require_known("profile", chosen, ("auto", *PROFILES)))
+    return Request(name, dataset, task, size, _seeds(given["seeds"], size),
+                {axis: _values(axis, given[axis], accepted) for axis, accepted in axes.items()})
+
+
+def _words(text: Any) -> list[str]:
+    parts = text if isinstance(text, list | tuple) else str(text).split(",")
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def _values(axis: str, text: Any, accepted: Sequence[str]) -> tuple[str, ...]:
+    words = _words(text)
+    if words == ["all"]:
+        return tuple(accepted)
+    if not words:
+        raise ConfigurationError(f"{axis} is empty; give 'all' or some of {', '.join(accepted)}")
+    return tuple(require_known(axis, word, ("all", *accepted)) for word in dict.fromkeys(words))
+
+
+def _seeds(text: Any, size: plans.Profile) -> tuple[int, ...]:
+    words = _words(text)
+    if words == ["auto"]:
+        return size.seeds
+    if not words or not all(word.isdigit() for word in words):
+        raise ConfigurationError(f"seeds is {text!r}; give whole numbers such as \"0,1,2\", or 'auto' for the profile's own "
+                                 f"({', '.join(map(str, size.seeds))})")
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def at_hand(dataset: str, size: plans.Profile) -> Prepared:
+    """The prepared data of a page, from the simulator or from recordings on disk; AbsentError where they are not here."""
+    return prepare(dataset, n_records=size.n_synthetic) if dataset == "synthetic" else prepare(dataset)
+
+
+def fulfil(request: Request, experiments: Sequence[Experiment]) -> Outcome:
+    """Every experiment of a page, done: from the ledger alone where it holds them all and the data are not here, else trained.
+
+    Runs that failed or were not reached are named in the outcome, and the page shows the gap.
+    """
+    try:
+        prepared = at_hand(request.dataset, request.size)
+    except AbsentError as error:
+        stored = ledger.read_all()
+        found: list[Run | None] = [ledger.find(stored, e) for e in experiments]
+        if all(found):
+            logger.warning("%s is not on this machine; these are the stored results", request.dataset)
+            return Outcome(finished=[run for run in found if run])
+        logger.info("%s", error)
+        fetch(request.dataset)
+        prepared = at_hand(request.dataset, request.size)
+    return sweep(experiments, prepared)
