@@ -28,7 +28,7 @@ environment: $(STAMP)
 # The stamp is written last, so an installation that was interrupted is taken up again; pip keeps what is already right.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "ecgstudy needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo not installed)."; \
+	  echo "ecgstudy needs Python 3.11 or newer, but '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo not installed)."; \
 	  echo "Name a newer one: make PYTHON=python3.11 $(or $(MAKECMDGOALS),environment)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[$(EXTRAS)]'

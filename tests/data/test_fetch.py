@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.server
+import os
 import socket
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -252,7 +254,7 @@ def test_the_mirror_is_tried_for_a_list_and_for_a_file(server, entry, tmp_path):
 @pytest.mark.parametrize(("line", "said"), [
     (f"{'0' * 64} ../evil", "climbs out"),
     (f"{'0' * 64} training/cpsc_2018/g1/../../../evil.mat", "climbs out"),
-    (f"{'0' * 64} /tmp/evil", "absolute"),
+    (f"{'0' * 64} /etc/evil", "absolute"),
     (f"{'0' * 64} training/cpsc_2018/g1/A0001.hea", "second, different"),
     ("not a checksum", "expected a SHA-256"),
 ])
@@ -348,6 +350,20 @@ def test_a_copy_placed_by_hand_counts_as_available(entry, tmp_path):
 
 def test_the_advice_tells_what_has_to_be_placed_by_hand(tmp_path):
     assert "Diagnostics.xlsx" in advice(source("chapman"), tmp_path)
+
+
+def test_a_release_with_its_publisher_s_own_list(server, tmp_path):
+    """Ten recordings of LUDB as they stand on disk, against the checksums that PhysioNet publishes."""
+    copy = Path(os.environ.get("ECGSTUDY_DATA", "")) / "ludb"
+    if "ECGSTUDY_DATA" not in os.environ or not (copy / "SHA256SUMS.txt").is_file():
+        pytest.skip("needs LUDB with its SHA256SUMS.txt in ECGSTUDY_DATA")
+    lines = (copy / "SHA256SUMS.txt").read_text().splitlines(keepends=True)
+    server.content = {f"/release/{p.relative_to(copy)}": p.read_bytes() for p in (copy / "data").glob("10?.*")}
+    server.content["/release/SHA256SUMS.txt"] = "".join(line for line in lines if " data/10" in line and "data/10." not in line
+                                                        or "LICENSE" in line).encode()
+    folder = fetch_source(replace(source("ludb"), base=server.base, mirrors=(), recordings=10), tmp_path)
+    assert len(list(folder.glob("data/10?.hea"))) == 10
+    assert len(list(folder.glob("data/*"))) == 10 * 14
 
 
 def test_settings_are_checked_before_any_work(tmp_path):
