@@ -15,6 +15,8 @@ DOWER = np.array([[0.632, -0.235, 0.059], [0.235, 1.066, -0.132], [-0.515, 0.157
 ATRIAL_GAIN = np.array([1, 1, 0.7, 0.55, 0.55, 0.5, 0.5, 0.5])  # Dower's matrix doubles the P wave of V2 to V6
 LOCAL_GAIN = np.array([0.15, 0.15, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])  # of the sources that are no dipole
 N_LOCAL = 2
+VENTRICULAR_WAVES = ("septal", "main", "posterior", "basal", "slur 0", "slur 1", "right_terminal", "lbbb_initial", "lbbb_first",
+                     "lbbb_second", "pvc_first", "pvc_second", "t", "pvc_t", "st", "st_slope")
 PLACEMENT = np.array([0.01, 0.01, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03])   # SD that electrode placement adds; wider on the chest
 
 
@@ -23,7 +25,7 @@ class LeadField:
     """Lead vectors of the eight independent leads.
 
     ventricular [R, 8, 3 + N_LOCAL]: X, Y, Z and two weak local sources. atrial [R, 8, 3]. local_share [R, W, N_LOCAL]: how
-    strongly each of up to W waves drives the local sources, relative to its dipole.
+    strongly each of VENTRICULAR_WAVES drives the local sources, relative to its dipole.
     """
 
     ventricular: np.ndarray
@@ -31,7 +33,7 @@ class LeadField:
     local_share: np.ndarray
 
 
-def draw_lead_field(rng: np.random.Generator, loop_angle: np.ndarray, n_waves: int = 16) -> LeadField:
+def draw_lead_field(rng: np.random.Generator, loop_angle: np.ndarray) -> LeadField:
     """Dower's matrix with jitter; loop_angle [R] is the turn of the QRS loop.
 
     Most of the variation of the frontal axis lies in how the limb frame sits about the heart: so the chest rows are turned
@@ -44,7 +46,7 @@ def draw_lead_field(rng: np.random.Generator, loop_angle: np.ndarray, n_waves: i
     dipole[:, 2:, 0], dipole[:, 2:, 1] = x * c - y * s, x * s + y * c
     local = rng.standard_normal((n, 8, N_LOCAL)) * LOCAL_GAIN[:, None]
     atrial = DOWER * (1 + rng.normal(0, 0.08, (n, 8, 3))) * ATRIAL_GAIN[:, None]
-    return LeadField(np.concatenate([dipole, local], 2), atrial, rng.normal(0, 0.2, (n, n_waves, N_LOCAL)))
+    return LeadField(np.concatenate([dipole, local], 2), atrial, rng.normal(0, 0.2, (n, len(VENTRICULAR_WAVES), N_LOCAL)))
 
 
 def to_twelve(independent: np.ndarray) -> np.ndarray:

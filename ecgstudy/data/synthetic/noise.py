@@ -40,16 +40,17 @@ def draw_noise_levels(rng: np.random.Generator, n: int, factor: float) -> NoiseL
     muscle = 0.0050 * log_normal(rng, 0.60, (n, 1)) * log_normal(rng, 0.25, (n, N_ELECTRODES))
     mains = (rng.random((n, 1)) < 0.20) * np.abs(rng.normal(0, 0.010, (n, N_ELECTRODES)))
     motion = (rng.random(n) < 0.12) * rng.normal(0, 0.25, n)
-    return NoiseLevels(factor * baseline, factor * muscle, factor * mains, np.where(rng.random(n) < 0.8, 50.0, 60.0),
-                       rng.uniform(0, 2 * np.pi, n), factor * motion, rng.integers(0, N_ELECTRODES, n), rng.uniform(0.05, 0.95, n),
-                       rng.uniform(0.08, 0.30, n), rng.uniform(0.3, 1.2, n))
+    return NoiseLevels(
+        factor * baseline, factor * muscle, factor * mains, mains_rate=np.where(rng.random(n) < 0.8, 50.0, 60.0),
+        mains_phase=rng.uniform(0, 2 * np.pi, n), motion=factor * motion, motion_electrode=rng.integers(0, N_ELECTRODES, n),
+        motion_time=rng.uniform(0.05, 0.95, n), motion_rise=rng.uniform(0.08, 0.30, n), motion_fall=rng.uniform(0.3, 1.2, n))
 
 
 def render_noise(seed: int, index: np.ndarray, levels: NoiseLevels, fs: int, n_samples: int) -> np.ndarray:
     """Noise of I, II, V1 … V6, float32 [R, 8, T], of the records `index` [R], which lie in one block."""
     block, rows = index[0] // BLOCK, index % BLOCK
     seconds = n_samples / fs
-    order = np.repeat(np.arange(1, round(2 * seconds * BASELINE_LIMIT) + 1), 2)         # waves 1/(2 seconds) apart, cosine and sine
+    order = np.repeat(np.arange(1, round(2 * seconds * BASELINE_LIMIT) + 1), 2)     # steps of 1/(2 seconds), cosine and sine
     quarter = np.tile([0.0, np.pi / 2], len(order) // 2)
     slow = np.cos(np.pi * order[:, None] * np.arange(n_samples) / n_samples - quarter[:, None]).astype(np.float32)
     rng = stream(seed, block, "baseline")

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgstudy.data.synthetic import labels as label_sets
+from ecgstudy.data.synthetic.fibrillation import Fibrillation, draw_fibrillation
 from ecgstudy.data.synthetic.labels import COLUMN, Person
 from ecgstudy.data.synthetic.leadfield import LeadField, draw_lead_field
 from ecgstudy.data.synthetic.morphology import LookAlikes, Waves, draw_look_alikes, draw_waves
 from ecgstudy.data.synthetic.noise import NoiseLevels, draw_noise_levels
 from ecgstudy.data.synthetic.rhythm import Rhythm, draw_rhythm
 from ecgstudy.data.synthetic.settings import Settings
-from ecgstudy.data.synthetic.streams import (BLOCK, by_block, join_rows, log_normal, sometimes, stream, take_rows,
-                                            truncated_normal)
+from ecgstudy.data.synthetic.streams import BLOCK, by_block, join_rows, sometimes, stream, take_rows, truncated_normal
 
 # Mean, SD, limits in milliseconds.
 P_DURATION = (108, 10, 82, 140)
@@ -41,24 +41,6 @@ class Intervals:
     qrs_pvc: np.ndarray
     qtc: np.ndarray
     t_peak_to_end: np.ndarray
-
-
-@dataclass(frozen=True)
-class Fibrillation:
-    """f-waves: saw-tooths along X, Y, Z (Stridh & Sornmo 2001). Zero amplitude where the atria do not fibrillate.
-
-    amplitude [R, 3] mV. rate [R, 3] Hz. The modulations [R, 3] of frequency and amplitude: their depth is fixed, rate in Hz,
-    phase in radians.
-    """
-
-    amplitude: np.ndarray
-    rate: np.ndarray
-    phase: np.ndarray
-    frequency_depth: np.ndarray
-    frequency_rate: np.ndarray
-    frequency_phase: np.ndarray
-    amplitude_rate: np.ndarray
-    amplitude_phase: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -101,9 +83,12 @@ def _draw_block(seed: int, block: int, settings: Settings, seconds: float) -> Pa
     intervals = draw_intervals(component("intervals"), labels, person, look, rhythm, settings.hard)
     waves = draw_waves(component("morphology"), labels, person, look, intervals.qrs_narrow, settings.hard)
     return Parameters(
-        seed, seconds, index, labels, label_sets.add_label_noise(component("label noise"), labels, settings.label_noise),
-        person, look, rhythm, intervals, waves, draw_fibrillation(component("f-waves"), labels, settings.hard),
-        draw_lead_field(component("lead field"), waves.loop_angle), draw_noise_levels(component("noise levels"), BLOCK, settings.noise))
+        seed, seconds, index, labels,
+        noisy_labels=label_sets.add_label_noise(component("label noise"), labels, settings.label_noise),
+        person=person, look_alikes=look, rhythm=rhythm, intervals=intervals, waves=waves,
+        fibrillation=draw_fibrillation(component("f-waves"), labels, settings.hard),
+        leads=draw_lead_field(component("lead field"), waves.loop_angle),
+        noise=draw_noise_levels(component("noise levels"), BLOCK, settings.noise))
 
 
 def draw_intervals(rng: np.random.Generator, labels: np.ndarray, person: Person, look: LookAlikes, rhythm: Rhythm,
@@ -132,15 +117,3 @@ def draw_intervals(rng: np.random.Generator, labels: np.ndarray, person: Person,
     qrs = np.where(lbbb, left, np.where(rbbb, right, narrow))
     qtc = draw(411 + 9 * ~person.male, 22, 355, 480) + np.where(lbbb | rbbb, 0.8 * (qrs - 0.090), 0)
     return Intervals(pr, np.maximum(ectopic_pr, 0.12), p_duration, qrs, narrow, draw(*QRS_PVC), qtc, draw(*T_PEAK_TO_END))
-
-
-def draw_fibrillation(rng: np.random.Generator, labels: np.ndarray, hard: float) -> Fibrillation:
-    """Rate near 6 Hz (4.5 to 8), a quarter of the records fine; the three axes beat slightly apart."""
-    n = len(labels)
-    coarseness = sometimes(rng, 0.25 * hard, np.full(n, 1.2), np.full(n, 0.4)) * log_normal(rng, 0.1, n)
-    amplitude = rng.uniform((0.015, 0.020, 0.030), (0.040, 0.050, 0.075), (n, 3)) * coarseness[:, None]
-    rate = truncated_normal(rng, 6.0, 0.7, 4.5, 8.0, (n, 1)) * np.array([0.96, 1.0, 1.04])
-    frequency_rate, amplitude_rate = rng.uniform(0.1, 0.3, (n, 3)), rng.uniform(0.1, 0.4, (n, 3))
-    phase, frequency_phase, amplitude_phase = rng.uniform(0, 2 * np.pi, (3, n, 3))
-    return Fibrillation(amplitude * labels[:, [COLUMN["AF"]]], rate, phase, rng.uniform(0.15, 0.35, (n, 3)) / frequency_rate,
-                        frequency_rate, frequency_phase, amplitude_rate, amplitude_phase)

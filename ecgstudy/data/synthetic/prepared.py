@@ -33,9 +33,10 @@ def prepare_synthetic(folder: Path, n_records: int, seed: int = 0, settings: Set
         for start in range(0, n_records, BLOCK):
             yield draw_parameters(seed, np.arange(start, min(start + BLOCK, n_records)), settings, SECONDS)
 
-    table = pd.concat([_rows(parameters, fs) for parameters in parts()], ignore_index=True)     # drawing is cheap: once for the table,
-    blocks = (to_microvolts(render(parameters, fs)) for parameters in                       # once for the signals
-              progress(parts(), total=-(-n_records // BLOCK), desc="simulating", unit="block"))
+    # Drawing is cheap beside rendering: once for the table, once more for the signals, and nothing is kept.
+    table = pd.concat([_rows(parameters, fs) for parameters in parts()], ignore_index=True)
+    bar = progress(parts(), total=-(-n_records // BLOCK), desc="simulating", unit="block")
+    blocks = (to_microvolts(render(parameters, fs)) for parameters in bar)
     return write_prepared(folder, DATASET, fs, blocks, table, round(SECONDS * fs), asdict(settings) | {"seed": seed, "fs": fs})
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ecgstudy.data.synthetic.labels import COLUMN
 from ecgstudy.data.synthetic.parameters import Parameters
-from ecgstudy.data.synthetic.rhythm import AF, PAC, PVC, SINUS
+from ecgstudy.data.synthetic.rhythm import PAC, PVC, SINUS
 
 TANGENT = 0.82          # a sin² fall meets its steepest tangent's foot at this share of its length
 
@@ -77,8 +77,3 @@ def _t_waves(parameters: Parameters, on: np.ndarray, off: np.ndarray) -> tuple[n
 def in_view(beats: Beats, seconds: float) -> np.ndarray:
     """bool [R, B]: beats whose R lies in the record."""
     return (beats.r >= 0) & (beats.r < seconds)
-
-
-def is_fibrillating(beats: Beats) -> np.ndarray:
-    """bool [R]: the basic rhythm is atrial fibrillation."""
-    return (beats.kind == AF).any(1)

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from ecgstudy.data.labels import CPSC_CLASSES
+from ecgstudy.data.synthetic.fibrillation import f_wave_power
 from ecgstudy.data.synthetic.labels import COLUMN
 from ecgstudy.data.synthetic.leadfield import to_twelve
 from ecgstudy.data.synthetic.parameters import Parameters
-from ecgstudy.data.synthetic.render import f_wave_rms, qrs_bumps
+from ecgstudy.data.synthetic.render import qrs_bumps
 from ecgstudy.data.synthetic.rhythm import KINDS, PAC, PVC, SINUS
 from ecgstudy.data.synthetic.timing import Beats, in_view
 from ecgstudy.leads import LEADS
@@ -65,7 +66,8 @@ def lead_sets(parameters: Parameters) -> np.ndarray:
         return level >= np.minimum(threshold, np.sort(level, 1)[:, [-n_leads]])
 
     sets = np.zeros((len(parameters.labels), len(CPSC_CLASSES), len(LEADS)), bool)
-    sets[:, COLUMN["AF"]] = at_least(f_wave_rms(parameters), VISIBLE_F, 3)
+    f_waves = np.sqrt(seen(atrial ** 2, f_wave_power(parameters.fibrillation)))     # the axes beat apart: their powers add
+    sets[:, COLUMN["AF"]] = at_least(f_waves, VISIBLE_F, 3)
     sets[:, COLUMN["I-AVB"]] = at_least(np.abs(seen(atrial, (waves.p_right + waves.p_left) / 2)), VISIBLE_P, 1)
     sets[:, COLUMN["LBBB"]] = np.isin(LEADS, LBBB_LEADS)
     sets[:, COLUMN["RBBB"]] = np.isin(LEADS, RBBB_LEADS)
@@ -83,7 +85,8 @@ def parameter_table(parameters: Parameters, beats: Beats) -> pd.DataFrame:
     intervals = parameters.intervals
     fibrillates = parameters.labels[:, COLUMN["AF"]]
     return pd.DataFrame({
-        "index": parameters.index, "age": parameters.person.age.round(), "sex": np.where(parameters.person.male, "male", "female"),
+        "index": parameters.index, "age": parameters.person.age.round(),
+        "sex": np.where(parameters.person.male, "male", "female"),
         "heart_rate": 60 / parameters.rhythm.sinus_rr, "pr": np.where(fibrillates, np.nan, intervals.pr), "qrs": intervals.qrs,
         "qtc": intervals.qtc, "axis": qrs_axis(parameters, beats),
     })
@@ -91,8 +94,8 @@ def parameter_table(parameters: Parameters, beats: Beats) -> pd.DataFrame:
 
 def qrs_axis(parameters: Parameters, beats: Beats) -> np.ndarray:
     """Frontal QRS axis [R] in degrees: the direction of the QRS area in I and aVF."""
-    conducted = ~beats.ventricular
-    area = sum((bump.area() * (bump.present & conducted)[..., None]).sum(1) for bump in qrs_bumps(parameters, beats))      # [R, C]
+    area = sum((bump.area() * (bump.present & ~beats.ventricular)[..., None]).sum(1)                     # [R, C]
+               for bump in qrs_bumps(parameters, beats))
     leads = np.einsum("rlk,rk->rl", to_twelve(parameters.leads.ventricular), area)
     return np.degrees(np.arctan2(2 / np.sqrt(3) * leads[:, LEADS.index("aVF")], leads[:, LEADS.index("I")]))
 
