@@ -109,6 +109,23 @@ def latency(model: nn.Module, signal: SignalSpec, batch: int = 1, repeats: int =
 
 
 @dataclass(frozen=True)
+class NetworkCost:
+    """A whole network on one record: parameters, both countings, and milliseconds of a forward pass."""
+
+    name: str
+    n_parameters: int
+    macs: int
+    notes_macs: int
+    milliseconds: float
+
+
+def network_cost(name: str, model: nn.Module, signal: SignalSpec, repeats: int = 20) -> NetworkCost:
+    """Measure `model` on one record of `signal`, under the name that a table gives it."""
+    return NetworkCost(name, count_parameters(model), macs(model, signal), notes_macs(model, signal),
+                       1000 * latency(model, signal, repeats=repeats))
+
+
+@dataclass(frozen=True)
 class AttentionCost:
     """One attention layer at one length: milliseconds of a forward pass, and bytes of activations kept for the backward pass."""
 

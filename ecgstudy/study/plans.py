@@ -38,7 +38,7 @@ _PROFILES = {
     "smoke": Profile("smoke", n_synthetic=200, n_training=64, epochs=1, patience=1, batch_size=32, schedule_step=20,
                      network=freeze_settings({"widths": (8, 16, 16, 16), "depths": (1, 1, 2, 2), "heads": 4}), seeds=(0,)),
     "quick": Profile("quick", n_synthetic=4000, n_training=4000, epochs=6, patience=6, batch_size=64, schedule_step=5,
-                     network=freeze_settings({"widths": (16, 32, 64, 128), "depths": (1, 1, 4, 2), "heads": 8}), seeds=(0,)),
+                     network=freeze_settings({"widths": (16, 32, 64, 128), "depths": (1, 1, 4, 2), "heads": 4}), seeds=(0,)),
     "full": Profile("full", n_synthetic=20000, n_training=0, epochs=30, patience=10, batch_size=64, schedule_step=20,
                     network=(), seeds=(0, 1, 2, 3, 4)),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,7 +13,7 @@ from ecgstudy import files
 from ecgstudy.errors import DataError
 from ecgstudy.evaluate.bootstrap import Interval
 from ecgstudy.study.comparison import Difference, Measured, Row
-from ecgstudy.study.complexity import Cost
+from ecgstudy.study.complexity import NetworkCost
 from ecgstudy.study.ledger import Run
 
 NOTES = "notes"         # first level of a column that shows the study notes' numbers: drawn grey
@@ -78,7 +77,7 @@ def score_table(rows: Sequence[Row], axis: str, notes: dict[str, dict[str, Any]]
     return style(table, caption)
 
 
-def cost_table(costs: Sequence[Cost], full: Sequence[Cost], axis: str) -> Styler:
+def cost_table(costs: Sequence[NetworkCost], full: Sequence[NetworkCost], axis: str) -> Styler:
     """What each value costs: the network that was trained on this page, and the full base network of the notes."""
     lines = [{("", axis): here.name,
               ("this page", "parameters"): f"{here.n_parameters:,}", ("this page", "MACs"): mega(here.macs),
@@ -103,16 +102,6 @@ def describe_data(run: Run) -> str:
             f"{data['n_validation']:,} validation, {data['n_test']:,} test records")
 
 
-def provenance(runs: Sequence[Run]) -> pd.DataFrame:
-    """Where the numbers come from: a line a run."""
-    return pd.DataFrame([{
-        "run": r.key[:12], "seed": r.experiment.seed, **{k: str(v) for k, v in r.experiment.settings if k == "attention"},
-        "best epoch": r.result["training"]["best_epoch"], "minutes": round(r.result["training"]["seconds"] / 60, 1),
-        "device": r.result["environment"]["device_name"], "commit": r.result["environment"]["commit"][:10] +
-        (" + edits" if r.result["environment"]["edited"] else ""), "data": r.result["data"]["digest"][:10],
-        "finished": r.result["environment"]["finished"]} for r in runs])
-
-
 def per_class_table(rows: Sequence[Row], axis: str) -> Styler:
     """Test AUROC of every class, mean over seeds, with the class's number of positive test records in the head."""
     scores = [[r.result["scores"]["test"] for r in row.runs] for row in rows]
@@ -124,21 +113,6 @@ def per_class_table(rows: Sequence[Row], axis: str) -> Styler:
                                       "handful of positives moves the macro mean by chance.")
 
 
-def missing_line(missing: Sequence[Any], axis: str) -> str:
-    """What the ledger does not hold yet, said in one sentence; empty where nothing is missing."""
-    if not missing:
-        return ""
-    names = ", ".join(f"{dict(e.settings).get(axis, e.model)} (seed {e.seed})" for e in missing)
-    return f"Missing from this table: {names}. The command under the table adds them."
-
-
 def _mean(values: Sequence[float | None]) -> float:
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known else float("nan")
-
-
-def write_csv(rows: Sequence[Row], path: Path) -> Path:
-    """The scores of a comparison as plain numbers, for other programs."""
-    lines = [{"value": row.value, "seed": seed, "metric": metric, "score": score, "low": found.interval.low, "high": found.interval.high}
-             for row in rows for metric, found in row.measured.items() for seed, score in found.by_seed.items()]
-    return files.write_text(path, pd.DataFrame(lines).to_csv(index=False))
