@@ -40,7 +40,8 @@ class DepthwiseConv(TokenConv):
 class MultiScaleDepthwiseConv(nn.Module):
     r"""Equal groups of channels, each seen at its own time scale: [B, N, dim] -> [B, N, dim].
 
-    $$\mathrm{MSDW}(x) = \mathrm{Concat}(\mathrm{DW}_{k_1} x_1, \dots, \mathrm{DW}_{k_G} x_G),\quad x_g \in \mathbb{R}^{N \times C/G}$$
+    $$\mathrm{MSDW}(x) = \mathrm{Concat}(\mathrm{DW}_{k_1} x_1, \dots, \mathrm{DW}_{k_G} x_G),\quad
+    x_g \in \mathbb{R}^{N \times C/G}$$
 
     After InceptionNeXt (Yu et al., CVPR 2024, arXiv 2303.16900). Departure, as in the study notes: every channel is convolved,
     no group is passed through unchanged.

@@ -24,7 +24,10 @@ Mixer = Callable[[int], nn.Module]      # dim -> a module [B, N, dim] -> [B, N, 
 
 
 class Block(nn.Module):
-    r"""$x \leftarrow x + \mathrm{TokenMixer}(\mathrm{Norm}_1 x)$, then $x \leftarrow x + \mathrm{ChannelMixer}(\mathrm{Norm}_2 x)$: [B, N, dim] -> same."""
+    r"""Mix over tokens, then over channels, each before a residual: [B, N, dim] -> [B, N, dim].
+
+    $$x \leftarrow x + \mathrm{TokenMixer}(\mathrm{Norm}_1 x),\quad x \leftarrow x + \mathrm{ChannelMixer}(\mathrm{Norm}_2 x)$$
+    """
 
     def __init__(self, dim: int, *, norm: Mixer, token_mixer: Mixer, channel_mixer: Mixer) -> None:
         super().__init__()
@@ -64,8 +67,8 @@ class InceptionFormer(nn.Module):
 def attention_mixers(attention: str, heads: int, signal: SignalSpec, chosen: Mapping[str, object]) -> Callable[[int], Mixer]:
     """From an attention's name to its layers: `mixers(i)` builds the i-th attention layer of a stage.
 
-    chosen: settings as given by the user, None where the mechanism's own default stands. The window is a time: declared in tokens at
-    100 Hz, it grows with the sampling rate. Shifted windows alternate between shift 0 and half a window.
+    chosen: settings as given by the user, None where the mechanism's own default stands. The window is a time: declared in tokens
+    at 100 Hz, it grows with the sampling rate. Shifted windows alternate between shift 0 and half a window.
     Raises ConfigurationError for an unknown attention and for a setting that it does not have.
     """
     mechanism = attention_class(attention)
@@ -103,17 +106,18 @@ def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mh
     | stage 4 | PatchFusion, 4 Global | [B, 125, 512] |
     | head | mean over time, Linear | [B, K] |
 
-    Local: BatchNorm, multi-scale depth-wise convolution; BatchNorm, MLP of ratio 2. Global: LayerNorm, attention; LayerNorm, MLP of
-    ratio 2. No positional term.
+    Local: BatchNorm, multi-scale depth-wise convolution; BatchNorm, MLP of ratio 2. Global: LayerNorm, attention; LayerNorm,
+    MLP of ratio 2. No positional term.
 
-    attention: a name in `ecgstudy.layers.attention.ATTENTIONS`, used in every Global block. rate (spatial_reduction), n_windows and
-    top_k (bi_level_routing), window (window, shifted_window, hilo), rates (shunted) and alpha (hilo) keep the mechanism's default at
-    None and are refused where they do not apply. heads must divide the widths of stages 3 and 4. kernels and window are in samples or
-    tokens at 100 Hz and grow with the sampling rate, as the stem's kernels do. Three widths and depths leave stage 4 out.
+    attention: a name in `ecgstudy.layers.attention.ATTENTIONS`, used in every Global block. Its settings, rate
+    (spatial_reduction), n_windows and top_k (bi_level_routing), window (window, shifted_window, hilo), rates (shunted) and alpha
+    (hilo), keep the mechanism's default at None and are refused where they do not apply. heads must divide the widths of stages
+    3 and 4. kernels and window are in samples or tokens at 100 Hz and grow with the sampling rate, as the stem's kernels do.
+    Three widths and depths leave stage 4 out.
 
-    The notes give the widths, depths, patch fusion, kernels of several scales, and the counts, which this network meets to the last
-    printed digit (12,451,321 parameters). Choices, where the counts are silent: BatchNorm in Local, Local first in stage 3, 8 heads,
-    GELU, torch's initial weights, no dropout.
+    The notes give the widths, depths, patch fusion, the idea of kernels of several scales, and the counts, which this network
+    meets to the last printed digit (12,451,321 parameters). Choices, where the counts are silent: BatchNorm in Local, Local first
+    in stage 3, 8 heads, GELU, torch's initial weights, no dropout.
     """
     widths, depths = require_counts("widths", widths), require_counts("depths", depths)
     if len(widths) != len(depths) or len(widths) not in (3, 4):

@@ -15,7 +15,8 @@ STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3,
 
 def conv_norm(dim: int, out_dim: int, kernel: int, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
     """A convolution without bias and its batch norm."""
-    return [nn.Conv1d(dim, out_dim, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False), nn.BatchNorm1d(out_dim)]
+    conv = nn.Conv1d(dim, out_dim, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
+    return [conv, nn.BatchNorm1d(out_dim)]
 
 
 class InvertedResidual(nn.Module):
@@ -36,8 +37,8 @@ class InvertedResidual(nn.Module):
 class MobileNet1d(nn.Module):
     """Stem Conv3 stride 2 to 32 channels, the seven stages of STAGES, Conv1 to 1280, mean over time, Linear.
 
-    Lengths at T = 1000: 500, 500, 250, 125, 63, 63, 32, 32. Meets the notes' printed 2.19M parameters. Like the ResNets, its kernels
-    are the image network's and do not scale with the sampling rate.
+    Lengths at T = 1000: 500, 500, 250, 125, 63, 63, 32, 32. Meets the notes' printed 2.19M parameters. Like the
+    ResNets', its kernels are the image network's and do not scale with the sampling rate.
     """
 
     def __init__(self, n_leads: int, n_classes: int, width: float) -> None:
@@ -72,7 +73,7 @@ def whole_channels(channels: float) -> int:
 
 @register(paper="M. Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018, arXiv 1801.04381")
 def mobilenetv2(signal: SignalSpec, n_classes: int, *, width: float = 1.0) -> nn.Module:
-    """MobileNetV2-1D. width: multiplies every channel count, rounded to multiples of 8; the last convolution never falls below 1280."""
+    """MobileNetV2-1D. width: multiplies every channel count, rounded to multiples of 8; the last layer keeps at least 1280."""
     if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width < float("inf"):
         raise ConfigurationError(f"width is {width!r}; it must be a number above 0, such as 0.5 or 1.0")
     return MobileNet1d(signal.n_leads, n_classes, width)

@@ -32,15 +32,15 @@ _MODELS: dict[str, ModelEntry] = {}
 def register(*, paper: str) -> Callable[[Builder], Builder]:
     """Register the decorated builder under its own name.
 
-    The builder takes `signal: SignalSpec, n_classes: int` and then keyword-only settings, each with the paper's default. The model
-    that it returns maps [B, L, T] to logits [B, K] and has `forward_features(x) -> [B, C, N]`, the last feature map, and
+    The builder takes `signal: SignalSpec, n_classes: int` and then keyword-only settings, each with the paper's default. The
+    model that it returns maps [B, L, T] to logits [B, K] and has `forward_features(x) -> [B, C, N]`, the last feature map, and
     `head(features) -> logits`.
     """
     def shelve(builder: Builder) -> Builder:
         name = builder.__name__
         first, second, *own = inspect.signature(builder).parameters.values()
         if (first.name, second.name) != ("signal", "n_classes"):
-            raise ConfigurationError(f"model {name}: the first arguments are {first.name}, {second.name}; they must be signal, n_classes")
+            raise ConfigurationError(f"model {name} begins with {first.name}, {second.name}; that must be signal, n_classes")
         loose = [p.name for p in own if p.kind is not p.KEYWORD_ONLY or p.default is p.empty]
         if loose:
             raise ConfigurationError(f"model {name}: {', '.join(loose)} must be keyword-only with a default")

@@ -33,7 +33,8 @@ class ResNet1d(nn.Module):
     | part | layers | output at width 64 and T = 1000 |
     | --- | --- | --- |
     | stem | Conv7 stride 2, BN, ReLU, MaxPool3 stride 2 | [B, 64, 250] |
-    | stages 1–4 | basic blocks; stages 2–4 halve the length and double the width | [B, 64 / 128 / 256 / 512, 250 / 125 / 63 / 32] |
+    | stage 1 | basic blocks | [B, 64, 250] |
+    | stages 2–4 | basic blocks, the first of stride 2 and twice as wide | [B, 128, 125], [B, 256, 63], [B, 512, 32] |
     | head | mean over time, Linear | [B, K] |
 
     Meets the notes' printed counts (3.85M and 7.23M parameters). Kernels do not scale with the sampling rate: the notes' baseline

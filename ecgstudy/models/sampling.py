@@ -22,4 +22,4 @@ def odd_at_rate(size: int, signal: SignalSpec) -> int:
     >>> odd_at_rate(19, SignalSpec(12, 2000, 200))
     39
     """
-    return size if signal.fs == REFERENCE_FS else at_rate(size, signal) // 2 * 2 + 1
+    return at_rate(size, signal) // 2 * 2 + 1

@@ -1,8 +1,8 @@
 """What a network costs: parameters, multiply-accumulates, seconds, memory for the backward pass.
 
 Two countings of multiply-accumulates (MACs) stand side by side. `macs` counts every matrix product and convolution, those inside
-attention included, and nothing else. `notes_macs` follows the counting tool behind the study notes' tables (thop from 0.1 on), so that
-our networks can be compared with the printed figures digit by digit. The notes print its figures as "FLOPs"; they are MACs.
+attention included, and nothing else. `notes_macs` follows the counting tool behind the study notes' tables (thop from 0.1 on), so
+that our networks can be compared with the printed figures digit by digit. The notes print its figures as "FLOPs"; they are MACs.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def notes_parameters(model: nn.Module) -> int:
 
     A parameter that a composite module holds itself, such as a table of relative biases, is not seen.
     """
-    return sum(parameter.numel() for module in model.modules() if isinstance(module, NOTES_COUNTED) for parameter in module.parameters())
+    seen = (module for module in model.modules() if isinstance(module, NOTES_COUNTED))
+    return sum(parameter.numel() for module in seen for parameter in module.parameters())
 
 
 def notes_print(count: float) -> str:
@@ -139,7 +140,8 @@ def attention_cost(name: str, n_tokens: int, dim: int = 256, heads: int = 4, rep
     """Measure the layer `name` of `ecgstudy.layers.attention`, with its default settings, on one record of [1, n_tokens, dim].
 
     saved_bytes is what autograd holds between a forward and a backward pass, each storage once, without the layer's parameters.
-    It is not the peak of the process: buffers that come and go inside an operator are not seen.
+    It is not the peak of the process: buffers that come and go inside an operator are not seen. Bi-level routing cuts every
+    length into the same number of windows, so at its default settings it grows with the square of the length.
     """
     layer = attention_class(name)(dim, heads)
     x = torch.zeros(1, require_count("n_tokens", n_tokens), dim).normal_(generator=torch.Generator().manual_seed(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ecgstudy.errors import ConfigurationError
 from ecgstudy.layers.attention.base import Attention
 from ecgstudy.layers.attention.windows import from_windows, to_windows
 from ecgstudy.layers.checks import require_count
@@ -27,6 +28,8 @@ class BiLevelRoutingAttention(Attention):
         super().__init__(dim, n_heads)
         self.n_windows = require_count("n_windows", n_windows)
         self.top_k = require_count("top_k", top_k)
+        if top_k > n_windows:
+            raise ConfigurationError(f"top_k is {top_k}; it must not exceed the {n_windows} windows")
         self.qkv = nn.Linear(dim, 3 * dim)
         self.local = DepthwiseConv(dim, local_kernel) if local_kernel else None
         self.project = nn.Linear(dim, dim)
@@ -57,7 +60,7 @@ class BiLevelRoutingAttention(Attention):
 
     @torch.no_grad()
     def route(self, q: Tensor, k: Tensor, counts: Tensor) -> Tensor:
-        """The windows [B, W, K] that each window looks at. q, k: [B, W, w, dim], filled with zeros; counts: tokens a window [W, 1]."""
+        """The windows [B, W, K] that each one looks at. q, k: [B, W, w, dim], zero where filled; counts: tokens in each [W, 1]."""
         mean_q, mean_k = (part.sum(dim=2) / counts for part in (q, k))                     # [B, W, dim]
         return (mean_q @ mean_k.transpose(1, 2)).topk(min(self.top_k, q.shape[1]), dim=-1).indices
 

@@ -15,8 +15,8 @@ from ecgstudy.layers.checks import require_count
 class HiLoAttention(Attention):
     r"""A share `alpha` of the heads sees the means of all windows, the rest see the tokens of their own window.
 
-    High: attention inside windows of `window` tokens. Low: $[K, V] = \mathrm{AvgPool}_{w,w}(X)\,W_{kv}$ for every query. Each part has
-    its own projection; the outputs are joined, high first, without a common one.
+    High: attention inside windows of `window` tokens. Low: each query sees $[K, V] = \mathrm{AvgPool}_{w,w}(X)\,W_{kv}$. Each
+    part has its own projection; the outputs are joined, high first, without a common one.
 
     LITv2 (Pan et al., NeurIPS 2022, arXiv 2205.13213). A last incomplete window counts with the tokens it has.
     """

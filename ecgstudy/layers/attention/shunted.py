@@ -17,11 +17,12 @@ from ecgstudy.layers.convs import DepthwiseConv
 class ShuntedAttention(Attention):
     r"""Groups of heads, each with keys and values from tokens merged at its own rate $r_g$.
 
-    $$Z_g = \mathrm{GELU}(\mathrm{LN}(\mathrm{Conv}_{r_g,r_g}(X))),\quad [K_g, V_g] = Z_g W_g,\quad V_g \leftarrow V_g + \mathrm{DW}_3(V_g)$$
+    $$Z_g = \mathrm{GELU}(\mathrm{LN}(\mathrm{Conv}_{r_g,r_g}(X))),\quad [K_g, V_g] = Z_g W_g,\quad
+    V_g \leftarrow V_g + \mathrm{DW}_3(V_g)$$
 
-    Ren et al., CVPR 2022, arXiv 2111.15193. `rates` deals the heads out in equal shares, and equal rates form one group: (1, 1, 2, 4)
-    gives half of the heads every token, a quarter merged pairs, a quarter merged fours, as the study notes describe. Rate 1 merges
-    nothing (Z = X).
+    Ren et al., CVPR 2022, arXiv 2111.15193. `rates` deals the heads out in equal shares, and equal rates form one group:
+    (1, 1, 2, 4) gives half of the heads every token, a quarter merged pairs, a quarter merged fours, as the study notes describe.
+    Rate 1 merges nothing (Z = X).
 
     local_kernel: the kernel of the depth-wise convolution that enhances V; 0 leaves it out.
     """
