@@ -68,7 +68,10 @@ def parser() -> argparse.ArgumentParser:
     data = verbs.add_parser("data", help="fetch, prepare and list the data sets").add_subparsers(metavar="COMMAND", required=True)
     for name, verb, text in (("fetch", _fetch, "download a data set; resumes where it stopped"),
                              ("prepare", _prepare, "make its one array and table")):
-        _verb(data, name, verb, text).add_argument("dataset", choices=DATASETS)
+        added = _verb(data, name, verb, text)
+        added.add_argument("dataset", choices=DATASETS)
+        if name == "fetch":
+            added.add_argument("--repair", action="store_true", help="check every file against its hash and replace what differs")
     _verb(data, "status", _status, "what is here, what is missing, how large it is")
 
     _verb(verbs, "models", _models, "list the registered models")
@@ -125,7 +128,7 @@ def _fetch(options: argparse.Namespace) -> None:
         raise ConfigurationError("the synthetic data set is simulated, not fetched; use `python -m ecgstudy data prepare synthetic`")
     from ecgstudy.data.fetch import fetch
 
-    print(f"{options.dataset} is in {fetch(options.dataset)}")
+    print(f"{options.dataset} is in {fetch(options.dataset, repair=options.repair)}")
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -136,15 +139,15 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from ecgstudy.data.manifest import load_manifest
+    from ecgstudy.data.manifest import manifest
     from ecgstudy.data.prepare import find_source
 
-    print(f"prepared data and downloads: {files.home()}")
-    for name, entry in load_manifest().items():
-        folder = find_source(name, files.home())
-        where = str(folder) if folder else f"not here (`python -m ecgstudy data fetch {name}`)"
-        print(f"{name:10} {entry.title}, {entry.n_records} recordings, about {entry.bytes / 1e9:.1f} GB, {entry.licence}: {where}")
+    print(f"downloads and prepared data: {files.home()}")
     print("synthetic  the embedded simulator: always here")
+    for name, entry in manifest().items():
+        folder = find_source(name, files.home()) if name in DATASETS else None
+        where = str(folder) if folder else f"not here; `python -m ecgstudy data fetch {name}`"
+        print(f"{name:10} {entry.title}, {entry.recordings:,} recordings, about {entry.approximate_bytes / 1e9:.1f} GB, {entry.license}: {where}")
 
 
 def _models(options: argparse.Namespace) -> None:

@@ -79,6 +79,12 @@ def available(entry: Source, destination: Path | None = None) -> bool:
     return (folder / entry.example).is_file()
 
 
+def interrupted(entry: Source, destination: Path | None = None) -> bool:
+    """Whether a fetch into its folder was begun and is not complete."""
+    folder = _folder(entry, destination)
+    return bool(_kept(entry, folder)) and not available(entry, folder)
+
+
 def advice(entry: Source, destination: Path | None = None) -> str:
     """What a person can do who has no complete copy: where it was looked for, the command, the way by hand, the way without."""
     folder = _folder(entry, destination)

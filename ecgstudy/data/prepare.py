@@ -161,6 +161,8 @@ def _require_space(target: Path, needed: int) -> None:
 
 
 def _synthetic(home: Path, n_records: int) -> Prepared:
-    from ecgstudy.data.synthetic import prepare_synthetic
+    from ecgstudy.data.synthetic.prepared import prepare_synthetic
 
-    return prepare_synthetic(home / "prepared" / f"synthetic-{n_records}-{SYNTHETIC_SEED}", n_records, SYNTHETIC_SEED)
+    folder = home / "prepared" / f"synthetic-{n_records}-{SYNTHETIC_SEED}"
+    with files.lock(folder.with_name(f".{folder.name}.lock"), wait_seconds=3600):
+        return _reuse(folder, synthetic_settings(SYNTHETIC_SEED)) or prepare_synthetic(folder, n_records, SYNTHETIC_SEED)

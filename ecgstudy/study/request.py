@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from ecgstudy.data.dataset import Prepared
-from ecgstudy.data.fetch import fetch
+from ecgstudy.data.fetch import fetch, interrupted
 from ecgstudy.data.labels import TASKS, label_set
+from ecgstudy.data.manifest import source
 from ecgstudy.data.prepare import prepare
 from ecgstudy.errors import AbsentError, ConfigurationError, require_known
 from ecgstudy.study import ledger, plans
@@ -93,6 +94,8 @@ def fulfil(request: Request, experiments: Sequence[Experiment]) -> Outcome:
 
     Runs that failed or were not reached are named in the outcome, and the page shows the gap.
     """
+    if request.dataset != "synthetic" and interrupted(source(request.dataset)):
+        fetch(request.dataset)
     try:
         prepared = at_hand(request.dataset, request.size)
     except AbsentError as error:
