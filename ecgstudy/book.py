@@ -115,8 +115,20 @@ def assemble(pages: Sequence[Page], book: Book) -> Path:
     return book.assembled
 
 
+def missing_pages(assembled: Path) -> list[str]:
+    """Pages that the table of contents names and the assembled book does not have."""
+    import yaml
+
+    toc = yaml.safe_load((assembled / "_toc.yml").read_text(encoding="utf-8"))
+    named = [toc["root"], *(chapter["file"] for part in toc.get("parts", []) for chapter in part["chapters"])]
+    return [name for name in named if not any((assembled / f"{name}{suffix}").is_file() for suffix in (".md", ".ipynb"))]
+
+
 def build(assembled: Path) -> int:
     """Build the site; a warning or a broken reference is an error. Returns the builder's exit status."""
+    if missing := missing_pages(assembled):
+        raise ConfigurationError(f"book/_toc.yml names {', '.join(missing)}, which the book does not have; add the page or remove "
+                                 "the name")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(assembled),
                "-W", "-n", "--keep-going", "-q"]
     return subprocess.run(command).returncode

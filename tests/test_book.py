@@ -232,6 +232,12 @@ def test_pages_run_side_by_side_and_one_failure_does_not_stop_the_others(tmp_pat
     assert note["parameters"] == {"seed": 0} and "ecgstudy/__init__.py" in note["reads"]
 
 
+def test_page_in_the_contents_that_does_not_exist_is_named(toy, capsys):
+    files.write_text(toy.book.text / "_toc.yml", "root: intro\nparts:\n- chapters: [{file: notebooks/04_toy}, {file: gone}]\n")
+    assert book.main([], toy.book.root) == 2
+    assert "names gone, which" in capsys.readouterr().err
+
+
 def test_unknown_page_is_refused(toy, capsys):
     assert book.main(["--only", "nothing"], toy.book.root) == 2
     assert "04_toy" in capsys.readouterr().err
