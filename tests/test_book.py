@@ -100,7 +100,8 @@ def toy(tmp_path):
 def store_run(page: Page, **changes) -> None:
     """An executed copy of the toy page as `book.run_page` leaves it, in which papermill injected a cell."""
     note = {"key": pages.code_key(pages.read_notebook(page.notebook), page.parameters),
-            "parameters": {"seed": 0} | page.parameters, "date": "2026-01-31", "commit": "abc1234567", "reads": {"data.txt": files.sha256(page.book.root / "data.txt")}}
+            "parameters": {"seed": 0} | page.parameters,
+            "date": "2026-01-31", "commit": "abc1234567", "reads": {"data.txt": files.sha256(page.book.root / "data.txt")}}
     ran = [TITLE, code("seed = 0", ["parameters"], count=1), code("seed = 3", ["injected-parameters"], count=2),
            code("print(seed)", outputs=[stream("three"), stream("a warning", "stderr")], count=3)]
     write(page.run, ran, ecgstudy=note | changes)
@@ -176,7 +177,8 @@ def test_kept_copy_has_no_machine_paths_times_or_large_figures(toy, tmp_path):
     from PIL import Image
     buffer = io.BytesIO()
     ramp = np.add.outer(np.arange(600), np.arange(600))
-    Image.fromarray(np.stack([ramp % 256, ramp // 5 % 256, ramp // 3 % 256], -1).astype("uint8")).save(buffer, "PNG", compress_level=0)
+    colours = np.stack([ramp % 256, ramp // 5 % 256, ramp // 3 % 256], -1).astype("uint8")
+    Image.fromarray(colours).save(buffer, "PNG", compress_level=0)
     figure = {"output_type": "display_data", "metadata": {}, "data": {"image/png": base64.b64encode(buffer.getvalue()).decode()}}
     ran = [TITLE, code("seed = 0", ["parameters"], count=1),
            code("print(seed)", outputs=[stream(f"{files.repository()}/book/x"), figure], count=2)]
