@@ -115,8 +115,20 @@ def assemble(pages: Sequence[Page], book: Book) -> Path:
     return book.assembled
 
 
+def missing_pages(assembled: Path) -> list[str]:
+    """Pages that the table of contents names and the assembled book does not have."""
+    import yaml
+
+    toc = yaml.safe_load((assembled / "_toc.yml").read_text(encoding="utf-8"))
+    named = [toc["root"], *(chapter["file"] for part in toc.get("parts", []) for chapter in part["chapters"])]
+    return [name for name in named if not any((assembled / f"{name}{suffix}").is_file() for suffix in (".md", ".ipynb"))]
+
+
 def build(assembled: Path) -> int:
     """Build the site; a warning or a broken reference is an error. Returns the builder's exit status."""
+    if missing := missing_pages(assembled):
+        raise ConfigurationError(f"book/_toc.yml names {', '.join(missing)}, which the book does not have; add the page "
+                                 "or remove the name")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(assembled),
                "-W", "-n", "--keep-going", "-q"]
     return subprocess.run(command).returncode
@@ -131,7 +143,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="NAME", help="only pages whose name contains this; the book is not built")
     parser.add_argument("--jobs", type=int, default=2, help="how many notebooks run at a time (default: 2)")
     parser.add_argument("--keep", default="", metavar="NAME", help="store the last run of a page in book/executed/")
-    parser.add_argument("--executed", type=Path, metavar="FILE", help="with --keep: keep this executed copy instead of the last run")
+    parser.add_argument("--executed", type=Path, metavar="FILE", help="with --keep: this executed copy instead of the last run")
     parser.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
                         help="a parameter for the pages of --only; the value is read as YAML")
     options = parser.parse_args(words)

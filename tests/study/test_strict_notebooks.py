@@ -17,7 +17,7 @@ CHECK = ("from ecgstudy.study.notebooks import check_parameters\n"
 def notebook(tmp_path):
     def make(*last_cells: str):
         path = tmp_path / "04_toy.ipynb"
-        cells = [("dataset = 'synthetic'\nseeds = [0]  # one run each", ["parameters"]), (CHECK, []), *((c, []) for c in last_cells)]
+        cells = [("dataset = 'synthetic'\nseeds = [0]", ["parameters"]), (CHECK, []), *((c, []) for c in last_cells)]
         path.write_text(json.dumps({
             "nbformat": 4, "nbformat_minor": 5,
             "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
@@ -66,7 +66,8 @@ def test_unknown_name_is_refused_before_a_kernel_starts(notebook, tmp_path, monk
 
 
 def test_run_injects_parameters_and_writes_out_only_when_complete(notebook, tmp_path):
-    out = run_notebook(notebook("print(dataset, seeds)"), tmp_path / "with space" / "out.ipynb", {"seeds": [1, 2]}, progress_bar=False)
+    out = run_notebook(notebook("print(dataset, seeds)"), tmp_path / "with space" / "out.ipynb", {"seeds": [1, 2]},
+                       progress_bar=False)
     assert "synthetic [1, 2]" in out.read_text(encoding="utf-8")
     assert not list(out.parent.glob("*.partial.ipynb"))
 
