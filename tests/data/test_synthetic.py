@@ -42,7 +42,7 @@ def of_class(simulation, name):
 
 
 def median_beat(simulation, record, before=0.4, after=0.6):
-    """Median of the record's conducted beats [12, t] around R, in mV from the level before the QRS, and its waves' times."""
+    """Median of the record's conducted beats [12, t] around R, from the level before the QRS, and when its waves stand."""
     fs = simulation.fs
     beats = simulation.beats
     beats = beats[(beats.record == record) & beats.kind.isin(["sinus", "AF"]) & (beats.r > before) & (beats.r < 10 - after)]

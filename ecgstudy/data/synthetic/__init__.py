@@ -63,8 +63,8 @@ def simulate(seed: int, indices: Sequence[int] | np.ndarray, *, fs: int = 100, s
     """
     indices = np.asarray(indices, dtype=np.int64)
     if indices.ndim != 1 or not len(indices) or indices.min() < 0 or seed < 0:
-        raise ConfigurationError(f"seed {seed} with {indices.size} indices from {indices.min(initial=0)} up cannot be simulated; give a "
-                                 "list of one or more indices, none of them negative, and a seed of 0 or more")
+        raise ConfigurationError(f"seed {seed} with {indices.size} indices from {indices.min(initial=0)} up cannot be "
+                                 "simulated; give a list of one or more indices, none of them negative, and a seed of 0 or more")
     if not seconds >= SHORTEST or not fs >= SLOWEST:
         raise ConfigurationError(f"{seconds} s at {fs} Hz cannot be simulated; use at least {SHORTEST:g} s and {SLOWEST} Hz")
     parameters = draw_parameters(seed, indices, settings, seconds)

@@ -39,7 +39,7 @@ class Fibrillation:
 def draw_fibrillation(rng: np.random.Generator, labels: np.ndarray, hard: float) -> Fibrillation:
     """Rate near 6 Hz (4.5 to 8), a quarter of the records fine; the three axes beat slightly apart."""
     n = len(labels)
-    coarseness = sometimes(rng, 0.25 * hard, np.full(n, 1.2), np.full(n, 0.4)) * log_normal(rng, 0.1, n)
+    coarseness = sometimes(rng, 0.25 * hard, np.full(n, 1.2), np.full(n, 0.5)) * log_normal(rng, 0.1, n)
     amplitude = rng.uniform((0.015, 0.020, 0.030), (0.040, 0.050, 0.075), (n, 3)) * coarseness[:, None]
     rate = truncated_normal(rng, 6.0, 0.7, 4.5, 8.0, (n, 1)) * np.array([0.96, 1.0, 1.04])
     frequency_rate, amplitude_rate = rng.uniform(0.1, 0.3, (n, 3)), rng.uniform(0.1, 0.4, (n, 3))
