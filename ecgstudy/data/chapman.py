@@ -1,4 +1,4 @@
-"""Chapman-Shaoxing (Zheng et al., Scientific Data 2020): 10,646 recordings of 10 s, eleven rhythms, one a patient, no published folds.
+"""Chapman-Shaoxing (Zheng et al., Scientific Data 2020): 10,646 patients, one recording of 10 s each, eleven rhythms, no folds.
 
 Read in the WFDB form of PhysioNet's "ecg-arrhythmia", whose records JS00001 to JS10646 are this data set; the higher numbers come
 from Ningbo and are left out. The rhythm is that of Diagnostics.xlsx, whose row i describes record JS{i}: the form publishes no
@@ -40,7 +40,8 @@ def catalog(folder: Path) -> pd.DataFrame:
         _require_agreement(headers, table, diagnostics)
         rhythms = {name: (rhythm,) for name, rhythm in table["Rhythm"].items()}
         if absent := sorted(rhythms.keys() - headers.keys()):
-            logger.warning("chapman: %d rows of Diagnostics.xlsx have no recording in %s: %s", len(absent), folder, abridge(absent))
+            logger.warning("chapman: %d rows of Diagnostics.xlsx have no recording in %s: %s",
+                           len(absent), folder, abridge(absent))
     else:
         rhythms = {name: tuple(CHAPMAN_SNOMED[code] for code in header.dx if code in CHAPMAN_SNOMED)
                    for name, header in headers.items()}
@@ -65,12 +66,13 @@ def read_diagnostics(path: Path) -> pd.DataFrame:
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read ({error}); expected a workbook with the columns {', '.join(columns)}") from None
     if len(table) != N_RECORDS or table.isna().any(axis=None):
-        raise DataError(f"{path} has {len(table.dropna())} whole rows, expected {N_RECORDS}: its rows stand for the records JS00001 to "
-                        f"JS{N_RECORDS} by their order, so none may be missing")
+        raise DataError(f"{path} has {len(table.dropna())} whole rows, expected {N_RECORDS}: its rows stand for the records "
+                        f"JS00001 to JS{N_RECORDS} by their order, so none may be missing")
     table.index = [f"JS{i:05d}" for i in range(1, N_RECORDS + 1)]
     table["Rhythm"] = table["Rhythm"].str.strip()
     if strange := sorted(set(table["Rhythm"]) - _CODE_OF_RHYTHM.keys()):
-        raise DataError(f"{path}, record {table.index[table['Rhythm'] == strange[0]][0]}: {unknown('rhythm', strange[0], _CODE_OF_RHYTHM)}")
+        raise DataError(f"{path}, record {table.index[table['Rhythm'] == strange[0]][0]}: "
+                        f"{unknown('rhythm', strange[0], _CODE_OF_RHYTHM)}")
     return table
 
 
@@ -78,11 +80,12 @@ def _own_headers(folder: Path) -> list[Path]:
     paths = paired_headers(folder, read_exclusions(folder))
     numbers = [re.fullmatch(r"JS(\d{5})", path.stem) for path in paths]
     if strange := [path.stem for path, number in zip(paths, numbers, strict=True) if number is None]:
-        raise DataError(f"{folder} holds {len(strange)} recordings that are not of this data set: {abridge(strange)}; expected JS00001 to "
-                        f"JS{N_RECORDS}")
+        raise DataError(f"{folder} holds {len(strange)} recordings that are not of this data set: {abridge(strange)}; expected "
+                        f"JS00001 to JS{N_RECORDS}")
     own = [path for path, number in zip(paths, numbers, strict=True) if 1 <= int(number[1]) <= N_RECORDS]
     if not own:
-        raise DataError(f"{folder} holds no recordings JS00001 to JS{N_RECORDS}; fetch them with `python -m ecgstudy data fetch chapman`")
+        raise DataError(f"{folder} holds no recordings JS00001 to JS{N_RECORDS}; fetch them with `python -m ecgstudy data fetch "
+                        "chapman`")
     if len(own) < len(paths):
         logger.info("chapman: %d recordings beyond JS%d belong to Ningbo and are left out", len(paths) - len(own), N_RECORDS)
     return own
@@ -98,8 +101,9 @@ def _require_agreement(headers: dict[str, Header], table: pd.DataFrame, path: Pa
         elif header.sex and header.sex != parse_sex(sex):
             differing.append(f"{name} ({header.sex} in its header, {sex} in the table)")
         elif _CODE_OF_RHYTHM[rhythm] not in header.dx:
-            differing.append(f"{name} (codes {','.join(header.dx) or 'none'} in its header, {rhythm} = {_CODE_OF_RHYTHM[rhythm]} in the table)")
+            differing.append(f"{name} (codes {','.join(header.dx) or 'none'} in its header, {rhythm} = {_CODE_OF_RHYTHM[rhythm]} "
+                             "in the table)")
     if differing:
-        raise DataError(f"{path} contradicts {len(differing)} of {len(headers)} headers: {abridge(differing)}; its rows are not those of the "
-                        "recordings. Fetch both again with `python -m ecgstudy data fetch chapman`, or remove it to derive the rhythms from "
-                        "the headers")
+        raise DataError(f"{path} contradicts {len(differing)} of {len(headers)} headers: {abridge(differing)}; its rows are not "
+                        "those of the recordings. Fetch both again with `python -m ecgstudy data fetch chapman`, or remove it "
+                        "to derive the rhythms from the headers")

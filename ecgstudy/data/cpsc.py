@@ -44,7 +44,8 @@ def catalog(folder: Path) -> pd.DataFrame:
     elif classes:
         paths, labels = {path.stem: path for path in folder.rglob("*.mat") if path.stem not in exclude}, classes
     else:
-        raise DataError(f"{folder} has neither .hea headers nor REFERENCE.csv; fetch it with `python -m ecgstudy data fetch cpsc`")
+        raise DataError(f"{folder} has neither .hea headers nor REFERENCE.csv; fetch it with `python -m ecgstudy data fetch "
+                        "cpsc`")
     labels = _drop_unlabelled(labels)
     _log_gaps(paths, labels, folder)
     folds = folds_by_record(labels, label_set("cpsc"))
@@ -102,8 +103,8 @@ def _require_agreement(of_headers: dict[str, tuple[str, ...]], reference: dict[s
     differing = [f"{name} ({'+'.join(found)} in its header, {'+'.join(reference[name])} in the table)"
                  for name, found in of_headers.items() if name in reference and set(found) != set(reference[name])]
     if differing:
-        raise DataError(f"{path} disagrees with {len(differing)} headers: {abridge(differing)}; one of them was edited or belongs to "
-                        "another release. Fetch both again with `python -m ecgstudy data fetch --repair`")
+        raise DataError(f"{path} disagrees with {len(differing)} headers: {abridge(differing)}; one of them was edited or "
+                        "belongs to another release. Fetch both again with `python -m ecgstudy data fetch --repair`")
 
 
 def _drop_unlabelled(labels: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

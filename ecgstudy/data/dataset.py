@@ -72,7 +72,8 @@ def write_prepared(folder: Path, dataset: str, fs: int, blocks: Iterable[np.ndar
         np.lib.format.write_array_header_1_0(file, header)
         for block in blocks:
             if block.dtype != np.int16 or block.shape[1:] != (len(LEADS), n_samples):
-                raise DataError(f"a block of {dataset} is {block.dtype} {block.shape}; expected int16 (r, {len(LEADS)}, {n_samples})")
+                raise DataError(f"a block of {dataset} is {block.dtype} {block.shape}; expected int16 (r, {len(LEADS)}, "
+                                f"{n_samples})")
             data = np.ascontiguousarray(block, "<i2").tobytes()
             content.update(data)
             file.write(data)

@@ -1,4 +1,4 @@
-"""From the published files to one prepared folder: read, check, resample to 100 Hz, keep the first 10 s, store as int16 microvolts.
+"""From the published files to one prepared folder: read, check, resample to 100 Hz, keep the first 10 s, store as int16.
 
 A prepared folder lies in ECGSTUDY_HOME/prepared/<data set>-<key>; the key is the digest of the settings and of the catalog (which
 records, labels, folds). The same source and settings find the same folder, others make another. Where the published files are
@@ -85,10 +85,12 @@ def _catalog(dataset: str, folder: Path) -> pd.DataFrame:
     """The data set's catalog, audited; how much of the publication is there is logged."""
     catalog = importlib.import_module(f"ecgstudy.data.{dataset}").catalog(folder)
     if catalog.empty:
-        raise DataError(f"{folder} holds no labelled recordings of {dataset}; fetch it with `python -m ecgstudy data fetch {dataset}`")
+        raise DataError(f"{folder} holds no labelled recordings of {dataset}; fetch it with `python -m ecgstudy data fetch "
+                        f"{dataset}`")
     audit(catalog)
     if len(catalog) != PUBLISHED[dataset]:
-        logger.warning("%s: %d of the %d published recordings are used from %s", dataset, len(catalog), PUBLISHED[dataset], folder)
+        logger.warning("%s: %d of the %d published recordings are used from %s",
+                       dataset, len(catalog), PUBLISHED[dataset], folder)
     return catalog
 
 
@@ -118,8 +120,9 @@ def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, fold
             ready.append(prepared)
     if not ready:
         looked = [str(folder)] if folder else [str(candidate) for candidate in _candidates(dataset, home)]
-        raise AbsentError(f"{dataset} is not here: neither its files in {' or '.join(looked)} nor a prepared folder in {home / 'prepared'}. "
-                        f"Fetch it with `python -m ecgstudy data fetch {dataset}`, or use the simulated recordings with `-p dataset synthetic`")
+        raise AbsentError(f"{dataset} is not here: neither its files in {' or '.join(looked)} nor a prepared folder in "
+                          f"{home / 'prepared'}. Fetch it with `python -m ecgstudy data fetch {dataset}`, or use the simulated "
+                          "recordings with `-p dataset synthetic`")
     prepared = max(ready, key=lambda each: len(each.table))
     logger.info("%s: its published files are not here; %s with %d records is used", dataset, prepared.folder, len(prepared.table))
     return prepared
@@ -146,7 +149,8 @@ def _write(dataset: str, catalog: pd.DataFrame, folder: Path, settings: dict[str
             clipped.append(f"{catalog['record_id'][row]} ({n_clipped})")
     refuse_faulty(faults, len(catalog), folder)
     if clipped:
-        logger.warning("%s: %d records exceed ±%.3f mV and were clipped: %s", dataset, len(clipped), LIMIT / MILLIVOLT, abridge(clipped))
+        logger.warning("%s: %d records exceed ±%.3f mV and were clipped: %s",
+                       dataset, len(clipped), LIMIT / MILLIVOLT, abridge(clipped))
     sex = catalog["sex"].where(catalog["sex"] != "", sexes)           # what the catalog leaves open, the recording may state
     table = catalog.assign(n_samples=recorded, age=catalog["age"].fillna(pd.Series(ages)), sex=sex)[list(COLUMNS)]
     blocks = (signals[start:start + 1024] for start in range(0, len(signals), 1024))
@@ -156,13 +160,13 @@ def _write(dataset: str, catalog: pd.DataFrame, folder: Path, settings: dict[str
 def _require_space(target: Path, needed: int) -> None:
     existing = next(parent for parent in target.parents if parent.exists())
     if (free := shutil.disk_usage(existing).free) < needed:
-        raise DataError(f"{target} needs {needed} bytes and {existing} has {free} free; free some space or choose another folder with "
-                        "ECGSTUDY_HOME")
+        raise DataError(f"{target} needs {needed} bytes and {existing} has {free} free; free some space or choose another folder "
+                        "with ECGSTUDY_HOME")
 
 
 def _synthetic(home: Path, n_records: int) -> Prepared:
-    from ecgstudy.data.synthetic.prepared import prepare_synthetic
+    from ecgstudy.data.synthetic.prepared import prepare_synthetic, stored_settings
 
     folder = home / "prepared" / f"synthetic-{n_records}-{SYNTHETIC_SEED}"
     with files.lock(folder.with_name(f".{folder.name}.lock"), wait_seconds=3600):
-        return _reuse(folder, synthetic_settings(SYNTHETIC_SEED)) or prepare_synthetic(folder, n_records, SYNTHETIC_SEED)
+        return _reuse(folder, stored_settings(SYNTHETIC_SEED)) or prepare_synthetic(folder, n_records, SYNTHETIC_SEED)

@@ -1,4 +1,4 @@
-"""PTB-XL (Wagner et al., Scientific Data 2020): 21,799 clinical recordings of 10 s, 71 SCP-ECG statements, ten published folds."""
+"""PTB-XL (Wagner et al., Scientific Data 2020): 21,799 recordings of 10 s, 71 SCP-ECG statements, ten published folds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecgstudy.errors import DataError, unknown
 
 logger = logging.getLogger(__name__)
 
-FORMS = (("records100", "filename_lr", 100), ("records500", "filename_hr", 500))    # folder, its column, Hz; the first found is used
+FORMS = (("records100", "filename_lr", 100), ("records500", "filename_hr", 500))    # folder, column, Hz; the first is preferred
 OLDEST = 90             # the published age 300 stands for "90 or older" and is kept as 90
 SEXES = {0: "male", 1: "female"}
 
@@ -34,11 +34,12 @@ def catalog(folder: Path) -> pd.DataFrame:
     if unlisted := len(on_disk) - int((~lacking).sum()):
         logger.info("ptbxl: %d recordings on disk have no row in ptbxl_database.csv (withdrawn) and are left out", unlisted)
     if lacking.any():
-        logger.warning("ptbxl: %d rows have no recording in %s: %s", lacking.sum(), folder / form, abridge(table[column][lacking]))
+        logger.warning("ptbxl: %d rows have no recording in %s: %s",
+                       lacking.sum(), folder / form, abridge(table[column][lacking]))
     table = table[~lacking]
     return pd.DataFrame({
-        "record_id": table["ecg_id"].astype(str), "patient_id": table["patient_id"].astype(int).astype(str), "path": table["path"],
-        "fold": table["strat_fold"].astype(int), "age": table["age"].where(table["age"] != 300, OLDEST),
+        "record_id": table["ecg_id"].astype(str), "patient_id": table["patient_id"].astype(int).astype(str),
+        "path": table["path"], "fold": table["strat_fold"].astype(int), "age": table["age"].where(table["age"] != 300, OLDEST),
         "sex": table["sex"].map(SEXES).fillna(""), "fs": fs,
         "statements": [_statements(*row) for row in zip(table["ecg_id"], table["scp_codes"], strict=True)],
     }).reset_index(drop=True)
@@ -48,7 +49,8 @@ def _form(folder: Path) -> tuple[str, str, int]:
     for form in FORMS:
         if (folder / form[0]).is_dir():
             return form
-    raise DataError(f"{folder} has neither {FORMS[0][0]}/ nor {FORMS[1][0]}/; fetch it with `python -m ecgstudy data fetch ptbxl`")
+    raise DataError(f"{folder} has neither {FORMS[0][0]}/ nor {FORMS[1][0]}/; fetch it with `python -m ecgstudy data fetch "
+                    "ptbxl`")
 
 
 def _database(path: Path, column: str) -> pd.DataFrame:
@@ -61,7 +63,8 @@ def _database(path: Path, column: str) -> pd.DataFrame:
     except ValueError as error:     # parser errors and missing columns are ValueErrors too
         raise DataError(f"{path} cannot be read ({error}); expected the columns {', '.join(columns)}") from None
     if not np.isfinite(numbers).all() or table[["scp_codes", column]].isna().any(axis=None):
-        raise DataError(f"{path} has rows without patient, sex, fold, statements or file name; it is cut or edited, fetch it again")
+        raise DataError(f"{path} has rows without patient, sex, fold, statements or file name; it is cut or edited, fetch it "
+                        "again")
     return table
 
 
@@ -70,7 +73,8 @@ def _statements(ecg_id: int, text: str) -> str:
     try:
         codes = list(ast.literal_eval(text))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise DataError(f"ptbxl_database.csv: scp_codes of ecg_id {ecg_id} is {text!r:.60}; expected a dictionary of statements") from None
+        raise DataError(f"ptbxl_database.csv: scp_codes of ecg_id {ecg_id} is {text!r:.60}; expected a dictionary of "
+                        "statements") from None
     for code in codes:
         if code not in PTBXL_STATEMENTS:
             raise DataError(f"ptbxl_database.csv, ecg_id {ecg_id}: {unknown('statement', code, PTBXL_STATEMENTS)}")

@@ -4,7 +4,7 @@ Three forms are known:
     WFDB header `.hea` + `.dat`      format 16: little-endian int16 samples [T][lead] (PTB-XL, LUDB)
     WFDB header `.hea` + `.mat`      format 16+24: the same samples behind the 24-byte header of a MATLAB v4 file (PhysioNet
                                      Challenge forms of CPSC2018 and Chapman-Shaoxing)
-    `.mat` alone                     MATLAB v5 structure `ECG` with sex, age and data [12, T] in mV at 500 Hz (CPSC2018 as released)
+    `.mat` alone                     MATLAB v5 structure `ECG` of sex, age and data [12, T] in mV, 500 Hz (CPSC2018 as released)
 
 The header grammar is that of the WFDB Applications Guide, header(5), read strictly: what a general reader would guess or
 skip over (a short file, another checksum, no gain) is refused here. Every refusal is a DataError that names the file.
@@ -33,10 +33,10 @@ PLAUSIBLE_RANGE = (0.05, 20.0)      # mV; the median over leads of each lead's r
 EXCLUDE_FILE = "exclude.txt"        # in a data set's folder: recordings that a person leaves out, by name
 NOT_A_SAMPLE = -32768               # format 16 marks an invalid sample with it
 
-_RECORD_LINE = re.compile(r"(\S+)\s+(\d+)\s+(\d+(?:\.\d*)?)(?:/\S+)?\s+(\d+)(?:\s+.*)?")
-_SIGNAL_LINE = re.compile(r"(?P<file>\S+)\s+(?P<format>[^\s+]+)(?:\+(?P<offset>\d+))?\s+"
-                          r"(?P<gain>[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?\d+)\))?(?:/(?P<unit>\S+))?\s+"
-                          r"\d+\s+(?P<zero>-?\d+)\s+-?\d+\s+(?P<checksum>-?\d+)\s+\d+\s+(?P<lead>.*\S)\s*")
+_RECORD_LINE = re.compile(r"(\S+)\s+(\d{1,4})\s+(\d{1,9}(?:\.\d*)?)(?:/\S+)?\s+(\d{1,15})(?:\s+.*)?")
+_SIGNAL_LINE = re.compile(r"(?P<file>\S+)\s+(?P<format>[^\s+]+)(?:\+(?P<offset>\d{1,9}))?\s+"
+                          r"(?P<gain>[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?\d{1,9})\))?(?:/(?P<unit>\S+))?\s+"
+                          r"\d+\s+(?P<zero>-?\d{1,9})\s+-?\d+\s+(?P<checksum>-?\d{1,9})\s+\d+\s+(?P<lead>.*\S)\s*")
 _REPAIR = "fetch the data set again with `python -m ecgstudy data fetch --repair`"
 
 
@@ -108,23 +108,24 @@ def check(record: Record) -> Record:
     span = statistics.median(spans.tolist())
     low, high = PLAUSIBLE_RANGE
     if not low <= span <= high:
-        raise DataError(f"{record.source}: the median range of its leads is {span:.4g} mV, expected {low} to {high} mV; its gain or "
-                        f"unit is wrong or nothing was recorded. To mend it, {_REPAIR}")
+        raise DataError(f"{record.source}: the median range of its leads is {span:.4g} mV, expected {low} to {high} mV; its gain "
+                        f"or unit is wrong or nothing was recorded. To mend it, {_REPAIR}")
     return record
 
 
 def read_exclusions(folder: Path) -> frozenset[str]:
-    """Names of the recordings that a person leaves out: one file name without suffix a line in `exclude.txt`, `#` begins a reason."""
+    """Recordings that a person leaves out: in `exclude.txt`, one file name without suffix a line, `#` begins a reason."""
     path = Path(folder) / EXCLUDE_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     return frozenset(name for line in lines if (name := line.partition("#")[0].strip()))
 
 
 def refuse_faulty(faults: Sequence[str], n_read: int, folder: Path) -> None:
     """Raise one DataError for all faulty recordings of a data set; nothing where there are none."""
     if faults:
-        raise DataError(f"{len(faults)} of {n_read} recordings in {folder} are faulty and nothing was written. Mend them, or leave them out "
-                        f"by writing their names into {Path(folder) / EXCLUDE_FILE}, one a line:\n{abridge(faults, 20, chr(10))}")
+        raise DataError(f"{len(faults)} of {n_read} recordings in {folder} are faulty and nothing was written. Mend them, or "
+                        f"leave them out by writing their names into {Path(folder) / EXCLUDE_FILE}, one a "
+                        f"line:\n{abridge(faults, 20, chr(10))}")
 
 
 def read_headers(paths: Collection[Path], folder: Path) -> dict[str, Header]:
@@ -155,7 +156,8 @@ def paired_headers(folder: Path, exclude: Collection[str] = ()) -> list[Path]:
                 signals.add(stem)
     if halves := sorted(headers ^ signals):
         lacking = [f"{stem} has no {'signal file' if stem in headers else '.hea'}" for stem in halves]
-        raise DataError(f"{folder}: {len(halves)} recordings lack one of their two files: {abridge(lacking)}. To complete them, {_REPAIR}")
+        raise DataError(f"{folder}: {len(halves)} recordings lack one of their two files: {abridge(lacking)}. To complete them, "
+                        f"{_REPAIR}")
     return sorted((Path(f"{stem}.hea") for stem in headers), key=lambda path: path.name)
 
 
@@ -185,8 +187,8 @@ def read_header(path: Path) -> Header:
     try:
         lines = path.read_bytes().decode("utf-8", "replace").splitlines()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); a recording is a header with a .dat or .mat file beside it, or a "
-                        f"MATLAB structure .mat alone. To complete it, {_REPAIR}") from None
+        raise DataError(f"{path} cannot be read ({error.strerror}); a recording is a header with a .dat or .mat file beside it, "
+                        f"or a MATLAB structure .mat alone. To complete it, {_REPAIR}") from None
     comments = dict(_comment(line) for line in lines if line.lstrip().startswith("#"))
     lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     record_id, n_leads, fs, n_samples = _record_line(path, lines)
@@ -199,9 +201,11 @@ def read_header(path: Path) -> Header:
     name, offset = sources.pop()
     if name not in (f"{record_id}.dat", f"{record_id}.mat"):
         raise DataError(f"{path}: its signals are said to be in {name!r}; expected {record_id}.dat or {record_id}.mat beside it")
-    return Header(path, record_id, fs, n_samples, path.with_name(name), int(offset), tuple(match["lead"] for match in matches),
-                  tuple(_gain(path, match) for match in matches), tuple(int(match["baseline"] or match["zero"]) for match in matches),
-                  tuple(int(match["checksum"]) % 65536 for match in matches), comments)
+    return Header(path, record_id, fs, n_samples, path.with_name(name), int(offset),
+                  leads=tuple(match["lead"] for match in matches),
+                  gains=tuple(_gain(path, match) for match in matches),
+                  baselines=tuple(int(match["baseline"] or match["zero"]) for match in matches),
+                  checksums=tuple(int(match["checksum"]) % 65536 for match in matches), comments=comments)
 
 
 def _comment(line: str) -> tuple[str, str]:
@@ -212,7 +216,8 @@ def _comment(line: str) -> tuple[str, str]:
 def _record_line(path: Path, lines: list[str]) -> tuple[str, int, int, int]:
     match = _RECORD_LINE.fullmatch(lines[0].strip()) if lines else None
     if match is None:
-        raise DataError(f"{path}: its first line is {lines[0] if lines else ''!r:.80}; expected `name leads rate samples`; {_REPAIR}")
+        raise DataError(f"{path}: its first line is {lines[0] if lines else ''!r:.80}; expected `name leads rate samples`; "
+                        f"{_REPAIR}")
     name, n_leads, fs, n_samples = match.groups()
     stem = path.stem
     if name.removesuffix(".mat") != stem:
@@ -228,8 +233,8 @@ def _record_line(path: Path, lines: list[str]) -> tuple[str, int, int, int]:
 def _signal_line(path: Path, line: str) -> re.Match:
     match = _SIGNAL_LINE.fullmatch(line.strip())
     if match is None:
-        raise DataError(f"{path}: the signal line {line!r:.100} cannot be read; expected `file format gain(baseline)/unit resolution "
-                        f"zero first checksum block lead`; {_REPAIR}")
+        raise DataError(f"{path}: the signal line {line!r:.100} cannot be read; expected `file format gain(baseline)/unit "
+                        f"resolution zero first checksum block lead`; {_REPAIR}")
     if match["format"] != "16":
         raise DataError(f"{path}: lead {match['lead']} is stored in format {match['format']}; expected 16")
     return match
@@ -240,7 +245,7 @@ def _gain(path: Path, match: re.Match) -> float:
     unit, gain = match["unit"] or "mV", float(match["gain"])
     if unit not in MILLIVOLTS:
         raise DataError(f"{path}: lead {match['lead']} is in {unit!r}; expected one of {', '.join(MILLIVOLTS)}")
-    if not 0 < gain < math.inf:
+    if not 1e-30 < gain < 1e30:     # what a float32 can divide by
         raise DataError(f"{path}: lead {match['lead']} has gain {match['gain']}; expected a positive number of units per {unit}")
     return gain / MILLIVOLTS[unit]
 
@@ -252,8 +257,8 @@ def _read_wfdb(header: Header) -> Record:
     try:
         with open(path, "rb") as file:
             if (found := os.fstat(file.fileno()).st_size) != expected:
-                raise DataError(f"{path} has {found} bytes, but its header declares {n_leads} leads x {header.n_samples} samples: "
-                                f"{expected} bytes; {_REPAIR}")
+                raise DataError(f"{path} has {found} bytes, but its header declares {n_leads} leads x {header.n_samples} "
+                                f"samples: {expected} bytes; {_REPAIR}")
             content = file.read()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}), though its header names it; {_REPAIR}") from None
@@ -287,13 +292,13 @@ def _read_matlab_structure(path: Path) -> Record:
     with open(path, "rb") as file:
         start = file.read(10)
     if start != b"MATLAB 5.0":
-        raise DataError(f"{path} starts with {start!r}, expected the structure ECG in a MATLAB 5.0 file; a MATLAB v4 file needs its "
-                        f".hea beside it. To complete it, {_REPAIR}")
+        raise DataError(f"{path} starts with {start!r}, expected the structure ECG in a MATLAB 5.0 file; a MATLAB v4 file needs "
+                        f"its .hea beside it. To complete it, {_REPAIR}")
     try:
         ecg = loadmat(path, variable_names=["ECG"])["ECG"][0, 0]
         data = np.asarray(ecg["data"], dtype=np.float32)
         sex, age = (str(np.asarray(ecg[name]).item()) for name in ("sex", "age"))
-    except Exception as error:      # noqa: BLE001 - the MATLAB reader raises a dozen kinds of exception on a damaged file
+    except Exception as error:      # the MATLAB reader raises a dozen kinds of exception on a damaged file
         raise DataError(f"{path} is not a whole MATLAB structure ECG with sex, age and data ({type(error).__name__}: {error}); "
                         f"{_REPAIR}") from None
     if data.ndim != 2 or data.shape[0] != len(LEADS) or data.shape[1] == 0:

@@ -53,8 +53,8 @@ def split(prepared: Prepared, label_set: LabelSet) -> Split:
     fold = prepared.table["fold"].to_numpy()
     parts = [np.flatnonzero(usable & chosen) for chosen in (fold < VALIDATION_FOLD, fold == VALIDATION_FOLD, fold == TEST_FOLD)]
     if empty := [name for name, rows in zip(("training", "validation", "test"), parts, strict=True) if not len(rows)]:
-        raise DataError(f"{prepared.folder}: no {' and no '.join(empty)} records for task {label_set.name} of {prepared.dataset} among "
-                        f"{len(usable)}; fetch the whole data set with `python -m ecgstudy data fetch {prepared.dataset}`")
+        raise DataError(f"{prepared.folder}: no {' and no '.join(empty)} records for task {label_set.name} of {prepared.dataset} "
+                        f"among {len(usable)}; fetch the whole data set with `python -m ecgstudy data fetch {prepared.dataset}`")
     training, validation, test = parts
     return Split(training, validation, excluded, test)
 
@@ -76,7 +76,7 @@ def audit(table: pd.DataFrame) -> None:
         raise DataError(f"{len(outside)} records have a fold outside 1 to {N_FOLDS}: {abridge(outside)}")
     n_folds = folds.groupby(patients).nunique()
     if len(crossing := n_folds.index[n_folds > 1]):
-        where = [f"{patient} (folds {', '.join(map(str, sorted(folds[patients == patient].unique())))})" for patient in crossing[:10]]
+        where = [f"{patient} (folds {', '.join(map(str, sorted(folds[patients == patient].unique())))})" for patient in crossing]
         raise DataError(f"{len(crossing)} patients are in more than one fold: {abridge(where)}; keep each patient in one fold")
 
 
@@ -88,8 +88,8 @@ def stratified_folds(targets: np.ndarray, groups: Sequence[str], n_folds: int = 
     """
     targets = np.asarray(targets, dtype=np.int64)
     if targets.ndim != 2 or len(targets) != len(groups) or n_folds < 2:
-        raise ConfigurationError(f"stratified_folds: targets {targets.shape}, {len(groups)} groups, {n_folds} folds; expected targets "
-                                 "[R, K] with one group a record and at least 2 folds")
+        raise ConfigurationError(f"stratified_folds: targets {targets.shape}, {len(groups)} groups, {n_folds} folds; expected "
+                                 "targets [R, K] with one group a record and at least 2 folds")
     _, group_of = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     n_groups = int(group_of.max(initial=-1)) + 1
     counts = np.zeros((n_groups, targets.shape[1]), np.int64)           # [G, K] records of each class

@@ -1,4 +1,4 @@
-"""Writers of small recordings and label tables in the published forms, and the folder of real ones, for the tests beside this file."""
+"""Writers of small recordings and label tables in the published forms, and the folder of the real ones."""
 
 from __future__ import annotations
 
@@ -54,15 +54,17 @@ def write_ptbxl(folder: Path, n_records: int = 20) -> Path:
     """A small tree in PTB-XL's form: record i is of patient i and fold (i mod 10) + 1, NORM and SR."""
     rows = ["ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr,filename_hr"]
     for i in range(1, n_records + 1):
-        write_wfdb(folder / "records100/00000", f"{i:05d}_lr", heartbeat(1000, 100, seed=i), fs=100, form="dat", gain="1000.0(0)/mV",
-                   comments="")
+        write_wfdb(folder / "records100/00000", f"{i:05d}_lr", heartbeat(1000, 100, seed=i), fs=100, form="dat",
+                   gain="1000.0(0)/mV", comments="")
         age = 300.0 if i == 1 else 50.0
-        rows.append(f"{i},{i}.0,{age},{i % 2},\"{{'NORM': 100.0, 'SR': 0.0}}\",{i % 10 + 1},records100/00000/{i:05d}_lr,records500/00000/{i:05d}_hr")
+        names = f"records100/00000/{i:05d}_lr,records500/00000/{i:05d}_hr"
+        rows.append(f"{i},{i}.0,{age},{i % 2},\"{{'NORM': 100.0, 'SR': 0.0}}\",{i % 10 + 1},{names}")
     (folder / "ptbxl_database.csv").write_text("\n".join(rows) + "\n")
     return folder
 
 
 def write_reference(path: Path, rows: dict[str, str]) -> Path:
     """REFERENCE.csv; each value is the three label columns, such as `6,6,`."""
-    path.write_text("Recording,First_label,Second_label,Third_label\n" + "".join(f"{name},{labels}\n" for name, labels in rows.items()))
+    lines = ["Recording,First_label,Second_label,Third_label", *(f"{name},{labels}" for name, labels in rows.items())]
+    path.write_text("\n".join(lines) + "\n")
     return path

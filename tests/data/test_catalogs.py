@@ -53,7 +53,8 @@ def test_ptbxl_gaps_are_logged_and_halves_refused(tmp_path, caplog):
         (tmp_path / f"records100/00000/00002_lr.{suffix}").unlink()
     with caplog.at_level(logging.INFO):
         assert list(ptbxl.catalog(tmp_path).record_id) == ["1", "3"]
-    assert "1 recordings on disk have no row" in caplog.text and "1 rows have no recording" in caplog.text and "00002_lr" in caplog.text
+    for said in ("1 recordings on disk have no row", "1 rows have no recording", "00002_lr"):
+        assert said in caplog.text
     (tmp_path / "records100/00000/00003_lr.dat").unlink()
     with pytest.raises(DataError, match="00003_lr has no signal file"):
         ptbxl.catalog(tmp_path)
@@ -184,7 +185,8 @@ def test_real_reference_counts():
     reference = cpsc.read_reference(REAL / "cpsc2018/REFERENCE.csv")
     found = Counter(name for classes in reference.values() for name in classes)
     assert len(reference) == 6877 and reference["A0953"] == ("PAC",)
-    assert found == {"Normal": 918, "AF": 1221, "I-AVB": 722, "LBBB": 236, "RBBB": 1857, "PAC": 616, "PVC": 700, "STD": 869, "STE": 220}
+    assert found == {"Normal": 918, "AF": 1221, "I-AVB": 722, "LBBB": 236, "RBBB": 1857, "PAC": 616, "PVC": 700, "STD": 869,
+                     "STE": 220}
 
 
 @needs_real("cpsc2018")
@@ -209,8 +211,9 @@ def write_chapman(folder, monkeypatch, rhythms=("AFIB", "SB", "ST")):
     monkeypatch.setattr(chapman, "N_RECORDS", len(rhythms))
     code = {name: code for code, name in CHAPMAN_SNOMED.items()}
     for i, rhythm in enumerate(rhythms, start=1):
-        write_wfdb(folder / "WFDBRecords/01", f"JS{i:05d}", heartbeat(seed=i), comments=f"#Age: {40 + i}\n#Sex: Male\n#Dx: 55827005,{code[rhythm]}\n")
-    rows = [{"FileName": f"MUSE_{i}", "Rhythm": rhythm, "PatientAge": 41 + i, "Gender": "MALE"} for i, rhythm in enumerate(rhythms)]
+        write_wfdb(folder / "WFDBRecords/01", f"JS{i:05d}", heartbeat(seed=i),
+                   comments=f"#Age: {40 + i}\n#Sex: Male\n#Dx: 55827005,{code[rhythm]}\n")
+    rows = [{"FileName": f"M{i}", "Rhythm": rhythm, "PatientAge": 41 + i, "Gender": "MALE"} for i, rhythm in enumerate(rhythms)]
     pd.DataFrame(rows).to_excel(folder / "Diagnostics.xlsx", index=False)
     return folder
 
@@ -256,9 +259,10 @@ def test_chapman_without_table_and_beyond_its_records(tmp_path, monkeypatch, cap
 
 
 @needs_real("chapman")
-def test_real_chapman_rows_belong_to_their_records(caplog):
+def test_real_chapman_rows_belong_to_their_records(monkeypatch, caplog):
+    diagnostics = chapman.read_diagnostics(REAL / "chapman/Diagnostics.xlsx")
+    monkeypatch.setattr(chapman, "read_diagnostics", lambda path: diagnostics)      # reading the workbook takes seconds
     table = chapman.catalog(REAL / "chapman")          # raises where age, sex or rhythm disagree
     assert len(table) == 11 and "10635 rows of Diagnostics.xlsx have no recording" in caplog.text
-    diagnostics = chapman.read_diagnostics(REAL / "chapman/Diagnostics.xlsx")
     groups = label_set("chapman").encode([rhythm] for rhythm in diagnostics.Rhythm).sum(axis=0)
     assert groups.tolist() == [2225, 2307, 3889, 2225] and np.sum(groups) == 10646

@@ -37,7 +37,8 @@ def leftovers(folder: Path) -> list[str]:
 def test_array_holds_the_recorded_microvolts(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         prepared = prepare("ptbxl", source=write_ptbxl(tmp_path / "raw"))
-    assert (prepared.dataset, prepared.fs, prepared.signals.shape, prepared.signals.dtype) == ("ptbxl", 100, (20, 12, 1000), np.int16)
+    assert (prepared.dataset, prepared.fs, prepared.signals.shape) == ("ptbxl", 100, (20, 12, 1000))
+    assert prepared.signals.dtype == np.int16
     for row, i in enumerate(range(1, 21)):
         np.testing.assert_array_equal(prepared.signals[row], heartbeat(1000, 100, seed=i))
     assert prepared.table.iloc[0].to_dict() == {"record_id": "1", "patient_id": "1", "fold": 2, "age": 90.0, "sex": "female",

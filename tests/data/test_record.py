@@ -27,8 +27,8 @@ def test_path_may_name_any_of_the_pair(tmp_path, suffix):
     assert read_record(tmp_path / f"A0001{suffix}").record_id == "A0001"
 
 
-@pytest.mark.parametrize(("gain", "millivolts"), [("200/mV", 0.5), ("1000(100)/mV", 0.0), ("1/uV", 0.1), ("1/µV", 0.1), ("1e6/V", 0.1),
-                                                  ("100", 1.0)])
+@pytest.mark.parametrize(("gain", "millivolts"), [
+    ("200/mV", 0.5), ("1000(100)/mV", 0.0), ("1/uV", 0.1), ("1/µV", 0.1), ("1e6/V", 0.1), ("100", 1.0)])
 def test_declared_gain_baseline_and_unit_are_applied(tmp_path, gain, millivolts):
     record = read_record(write_wfdb(tmp_path, "A", np.full((12, 10), 100, np.int16), gain=gain))
     np.testing.assert_allclose(record.signal, millivolts, rtol=1e-6)
@@ -58,7 +58,9 @@ def test_what_a_header_leaves_open_stays_open(tmp_path):
     ("A0001 12 500 5000", "A0001 11 500 5000", "declares 11 leads, but 12 signal lines"),
     ("A0001 12 500 5000", "B0001 12 500 5000", "named 'B0001'; expected 'A0001'"),
     ("A0001 12 500 5000", "A0001 12 0 5000", "sampling rate 0 Hz"),
-    ("A0001 12 500 5000", "A0001 12 99999999999 5000", "sampling rate"),
+    ("A0001 12 500 5000", "A0001 12 99999 5000", "sampling rate 99999 Hz; expected a whole number from 1 to 10000"),
+    ("A0001 12 500 5000", f"A0001 12 500 {'9' * 5000}", "first line is"),
+    ("1000/mV", f"1{'0' * 400}/mV", "lead I has gain 1000"),
     ("A0001 12 500 5000", "A0001 12 360.5 5000", "sampling rate 360.5 Hz"),
     ("A0001 12 500 5000", "A0001 12 500 0", "0 samples"),
     ("A0001 12 500 5000", "A0001 twelve", "first line is 'A0001 twelve'"),
@@ -86,7 +88,8 @@ def test_signal_file_outside_the_folder_is_refused(tmp_path):
         read_record(path)
 
 
-@pytest.mark.parametrize("change", [lambda data: data[:-7], lambda data: data[:10], lambda data: b"", lambda data: data + bytes(24)])
+@pytest.mark.parametrize("change", [lambda data: data[:-7], lambda data: data[:10], lambda data: b"",
+                                    lambda data: data + bytes(24)])
 @pytest.mark.parametrize("form", ["mat", "dat"])
 def test_cut_or_longer_signal_file_is_refused(tmp_path, form, change):
     path = write_wfdb(tmp_path, "A0001", heartbeat(), form=form)
@@ -210,7 +213,7 @@ def test_abridge():
 
 
 def real_records():
-    patterns = ("ptb-xl/records100/0[0-4]000/0?00[1-3]_lr.hea", "cpsc2018/*/*.hea", "chapman/**/*.hea")
+    patterns = ("ptb-xl/records100/0[0-4]000/0?00[1-3]_lr.hea", "cpsc2018/*/*.hea", "chapman/**/*.hea", "ludb/data/?.hea")
     return [path for pattern in patterns for path in sorted(REAL.glob(pattern))]
 
 

@@ -18,8 +18,8 @@ TWO = LabelSet("two", ("A", "B"), multilabel=True)
 
 
 def table(n: int = 40, **columns) -> pd.DataFrame:
-    rows = {"record_id": [f"r{i}" for i in range(n)], "patient_id": [f"p{i}" for i in range(n)], "fold": [i % 10 + 1 for i in range(n)],
-            "statements": ["A"] * n}
+    rows = {"record_id": [f"r{i}" for i in range(n)], "patient_id": [f"p{i}" for i in range(n)],
+            "fold": [i % 10 + 1 for i in range(n)], "statements": ["A"] * n}
     return pd.DataFrame(rows | columns)
 
 
