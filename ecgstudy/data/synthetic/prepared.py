@@ -29,6 +29,7 @@ def prepare_synthetic(folder: Path, n_records: int, seed: int = 0, settings: Set
     """
     if n_records < 1:
         raise ConfigurationError(f"n_records is {n_records}; at least one record must be simulated")
+
     def parts() -> Iterator[Parameters]:
         for start in range(0, n_records, BLOCK):
             yield draw_parameters(seed, np.arange(start, min(start + BLOCK, n_records)), settings, SECONDS)
