@@ -46,7 +46,8 @@ def median_beat(simulation, record, before=0.4, after=0.6):
     fs = simulation.fs
     beats = simulation.beats
     beats = beats[(beats.record == record) & beats.kind.isin(["sinus", "AF"]) & (beats.r > before) & (beats.r < 10 - after)]
-    beat = np.median([simulation.signals[record][:, round((r - before) * fs):][:, :round((before + after) * fs)] for r in beats.r], 0)
+    starts = ((beats.r - before) * fs).round().astype(int)
+    beat = np.median([simulation.signals[record, :, start:start + round((before + after) * fs)] for start in starts], 0)
     onset = round((before - (beats.r - beats.qrs_on).iloc[0]) * fs)
     times = beats.drop(columns=["record", "kind"]).iloc[0].astype(float)
     return beat - beat[:, onset - 3:onset].mean(1, keepdims=True), times - times.r + before
@@ -234,7 +235,7 @@ def test_criteria_of_each_class(natural):
     assert (p.pr[avb] > 0.200).all() and (p.pr[~avb].dropna() < 0.200).all()
     assert (p.qrs[blocked] >= 0.118).all() and (p.qrs[~blocked] <= 0.120).all()
     assert p.heart_rate[normal].between(60, 100).all()
-    assert p.axis[normal].between(-30, 95).mean() > 0.985
+    assert p.axis[normal].between(-30, 95).all()
 
 
 def test_normal_carries_no_abnormal_look_alike():

@@ -13,7 +13,7 @@ import numpy as np
 DOWER = np.array([[0.632, -0.235, 0.059], [0.235, 1.066, -0.132], [-0.515, 0.157, -0.917], [0.044, 0.164, -1.387],
                   [0.882, 0.098, -1.277], [1.213, 0.127, -0.601], [1.125, 0.127, -0.086], [0.831, 0.076, 0.230]])
 ATRIAL_GAIN = np.array([1, 1, 0.7, 0.55, 0.55, 0.5, 0.5, 0.5])  # Dower's matrix doubles the P wave of V2 to V6
-LOCAL_GAIN = np.array([0.15, 0.15, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])  # of the sources that are no dipole
+LOCAL_GAIN = np.array([0.10, 0.10, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])  # of the sources that are no dipole
 N_LOCAL = 2
 VENTRICULAR_WAVES = ("septal", "main", "posterior", "basal", "slur 0", "slur 1", "right_terminal", "lbbb_initial", "lbbb_first",
                      "lbbb_second", "pvc_first", "pvc_second", "t", "pvc_t", "st", "st_slope")

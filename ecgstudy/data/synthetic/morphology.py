@@ -54,8 +54,8 @@ TERRITORY_SHARE = (0.35, 0.25, 0.12, 0.28)
 INFEROPOSTERIOR = 4
 
 # Turn of the QRS loop at 48 years, mean and SD, and the limits of its direction once turned; degrees, positive to the right.
-# A loop along 35 degrees of X and Y gives a frontal axis near 50; along 16 and 47 degrees, near 5 and 75.
-LOOP_TURN = {"Normal": (-3, 12, 16, 47), "LBBB": (30, 48, -45, 95), "RBBB": (-12, 26, -30, 80)}
+# A loop along 35 degrees of X and Y gives a frontal axis near 50; along 19 and 46 degrees, near 5 and 75.
+LOOP_TURN = {"Normal": (-3, 12, 19, 46), "LBBB": (30, 48, -45, 95), "RBBB": (-12, 26, -30, 80)}
 OTHER_TURN = (0, 14, -30, 80)
 
 
@@ -131,7 +131,7 @@ def draw_waves(rng: np.random.Generator, labels: np.ndarray, person: Person, loo
         (n, len(VECTORS), 3))
     v = {name: base[:, i] for i, name in enumerate(VECTORS)}
     rbbb = labels[:, COLUMN["RBBB"]]
-    angle = _loop_angle(rng, person, look, labels, v["septal"] + v["main"] + v["posterior"] + v["basal"])
+    angle = _loop_angle(rng, person, look, labels, v["main"] + v["posterior"])
     size = (log_normal(rng, 0.26, n) * np.where(look.hypertrophy, 1.45, 1.0))[:, None]
 
     septal, main, posterior = (turn(v[name], share * angle) * size

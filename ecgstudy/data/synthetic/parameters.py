@@ -19,6 +19,9 @@ from ecgstudy.data.synthetic.noise import NoiseLevels, draw_noise_levels
 from ecgstudy.data.synthetic.rhythm import Rhythm, draw_rhythm
 from ecgstudy.data.synthetic.settings import Settings
 from ecgstudy.data.synthetic.streams import BLOCK, by_block, join_rows, sometimes, stream, take_rows, truncated_normal
+from ecgstudy.errors import ConfigurationError
+
+SHORTEST = 6.0          # s, the shortest CPSC2018 record; every label finds room in it
 
 # Mean, SD, limits in milliseconds.
 P_DURATION = (108, 10, 82, 140)
@@ -63,7 +66,12 @@ class Parameters:
 
 
 def draw_parameters(seed: int, indices: np.ndarray, settings: Settings, seconds: float) -> Parameters:
-    """The parameters of the records `indices` [R], in that order."""
+    """The parameters of the records `indices` [R], in that order; ConfigurationError for what cannot be drawn."""
+    if indices.ndim != 1 or not len(indices) or indices.min() < 0 or seed < 0:
+        raise ConfigurationError(f"seed {seed} with {indices.size} indices from {indices.min(initial=0)} up cannot be simulated; "
+                                 "give a list of one or more indices, none of them negative, and a seed of 0 or more")
+    if not seconds >= SHORTEST:
+        raise ConfigurationError(f"{seconds} s are too short for a record; simulate at least {SHORTEST:g} s")
     blocks = list(by_block(indices))
     drawn = join_rows([take_rows(_draw_block(seed, block, settings, seconds), indices[rows] % BLOCK) for block, rows in blocks])
     return take_rows(drawn, np.argsort(np.concatenate([rows for _, rows in blocks]), kind="stable"))

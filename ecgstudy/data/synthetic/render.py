@@ -12,6 +12,7 @@ from ecgstudy.data.synthetic.parameters import Parameters
 from ecgstudy.data.synthetic.rhythm import PAC, SINUS
 from ecgstudy.data.synthetic.streams import by_block, take_rows
 from ecgstudy.data.synthetic.timing import Beats, time_beats
+from ecgstudy.errors import ConfigurationError
 
 # Start, peak (rise to, fall from) and end of each QRS part, as shares of its QRS.
 NORMAL_QRS = {"septal": (0, 0.19, 0.19, 0.38), "main": (0.23, 0.45, 0.45, 0.65), "posterior": (0.41, 0.60, 0.60, 0.82),
@@ -19,12 +20,15 @@ NORMAL_QRS = {"septal": (0, 0.19, 0.19, 0.38), "main": (0.23, 0.45, 0.45, 0.65),
 LBBB_QRS = {"lbbb_initial": (0, 0.12, 0.12, 0.28), "lbbb_first": (0.04, 0.33, 0.38, 0.62), "lbbb_second": (0.40, 0.66, 0.72, 1.0)}
 PVC_QRS = {"pvc_first": (0, 0.38, 0.44, 0.92), "pvc_second": (0.26, 0.62, 0.66, 1.0)}
 QRS_CORNER, TERMINAL_CORNER = 0.7, 0.5
+SLOWEST = 100           # Hz
 ST_LOCAL = 0.25         # ST shifts drive the local sources less than the waves do
 BREATH_TURN, BREATH_GAIN = np.deg2rad(3), 0.04
 
 
 def render(parameters: Parameters, fs: int = 100) -> np.ndarray:
-    """Signals of the parameter table: float32 [R, L=12, T] in mV."""
+    """Signals of the parameter table: float32 [R, L=12, T] in mV. ConfigurationError where fs is below SLOWEST."""
+    if not fs >= SLOWEST:
+        raise ConfigurationError(f"{fs} Hz are too few for a QRS; simulate at {SLOWEST} Hz or more")
     signals = np.empty((len(parameters.index), 12, round(parameters.seconds * fs)), np.float32)
     for _, rows in by_block(parameters.index):
         signals[rows] = _render_block(take_rows(parameters, rows), fs, signals.shape[2])
