@@ -18,11 +18,11 @@
 # apart in time, as an early beat and its pause do. Expect small differences, and a real saving only for recordings of minutes.
 
 # %% tags=["parameters"]
-dataset = "synthetic"     # synthetic (embedded, no download), ptbxl, cpsc or chapman
-task = ""                 # "" = the data set's first task; ptbxl also has "rhythm"
-profile = "auto"          # smoke, quick or full; auto = full with a GPU, else quick
-attentions = "all"        # or some of them: "mhsa,window"
-seeds = "auto"            # or "0,1,2"; auto = the profile's own
+dataset = "synthetic"  # synthetic (embedded, no download), ptbxl, cpsc or chapman
+task = ""  # empty: the first task of the data set; ptbxl has nine and rhythm
+profile = "auto"  # smoke, quick or full; auto is full with a GPU and quick without
+attentions = "all"  # or some of them, such as mhsa,window
+seeds = "auto"  # whole numbers such as 0,1,2; auto is what the profile asks for
 
 # %% [markdown]
 # ## The network, and the one thing that changes

@@ -12,6 +12,7 @@ import importlib
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,7 @@ def prepare(dataset: str, *, source: Path | None = None, home: Path | None = Non
     settings["excluded"] = sorted(read_exclusions(folder))
     settings["catalog"] = files.digest(catalog.drop(columns="path").to_csv(index=False))
     target = home / "prepared" / f"{dataset}-{files.digest([dataset, settings])[:12]}"
-    if (ready := _reuse(target, settings)) is not None:
-        return ready
-    with files.lock(target.with_name(f".{target.name}.lock"), wait_seconds=3600):
-        return _reuse(target, settings) or _write(dataset, catalog, folder, settings, target)
+    return _ready_or_made(target, lambda: _write(dataset, catalog, folder, settings, target))
 
 
 def find_source(dataset: str, home: Path) -> Path | None:
@@ -94,29 +92,32 @@ def _catalog(dataset: str, folder: Path) -> pd.DataFrame:
     return catalog
 
 
-def _reuse(target: Path, settings: dict[str, Any]) -> Prepared | None:
-    """The finished folder when it is whole and of these settings; a damaged one is reported and made again."""
+def _ready_or_made(target: Path, make: Callable[[], Prepared]) -> Prepared:
+    """The prepared folder `target` where it is whole, else what `make` makes there; of two processes, one makes and one waits."""
+    if (ready := _whole(target)) is not None:
+        return ready
+    with files.lock(target.with_name(f".{target.name}.lock"), wait_seconds=3600):
+        return _whole(target) or make()
+
+
+def _whole(target: Path) -> Prepared | None:
+    """The prepared folder with every byte checked; None where it is unfinished or damaged."""
     if not (target / "prepared.json").exists():
         return None
     try:
-        prepared = open_prepared(target)
-        verify(prepared)
+        verify(prepared := open_prepared(target))
     except DataError as error:
-        logger.warning("%s; it is prepared again", error)
+        logger.warning("%s", error)
         return None
-    return prepared if prepared.settings == settings else None
+    return prepared
 
 
 def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, folder: Path | None) -> Prepared:
     """Without the published files: the largest folder of these settings under `home`, whatever records it was made from."""
     ready = []
     for described in sorted((home / "prepared").glob(f"{dataset}*/prepared.json")):
-        try:
-            verify(prepared := open_prepared(described.parent))
-        except DataError as error:
-            logger.warning("%s", error)
-            continue
-        if prepared.dataset == dataset and settings.items() <= prepared.settings.items():
+        prepared = _whole(described.parent)
+        if prepared and prepared.dataset == dataset and settings.items() <= prepared.settings.items():
             ready.append(prepared)
     if not ready:
         looked = [str(folder)] if folder else [str(candidate) for candidate in _candidates(dataset, home)]
@@ -165,8 +166,7 @@ def _require_space(target: Path, needed: int) -> None:
 
 
 def _synthetic(home: Path, n_records: int) -> Prepared:
-    from ecgstudy.data.synthetic.prepared import prepare_synthetic, stored_settings
+    from ecgstudy.data.synthetic.prepared import SIMULATOR, prepare_synthetic
 
-    folder = home / "prepared" / f"synthetic-{n_records}-{SYNTHETIC_SEED}"
-    with files.lock(folder.with_name(f".{folder.name}.lock"), wait_seconds=3600):
-        return _reuse(folder, stored_settings(SYNTHETIC_SEED)) or prepare_synthetic(folder, n_records, SYNTHETIC_SEED)
+    target = home / "prepared" / f"synthetic-{n_records}-{SYNTHETIC_SEED}-v{SIMULATOR}"
+    return _ready_or_made(target, lambda: prepare_synthetic(target, n_records, SYNTHETIC_SEED))

@@ -17,7 +17,7 @@ from recording_files import REAL, edit, heartbeat, needs_real, write_ptbxl, writ
 from scipy.io import savemat
 
 from ecgstudy.data import prepare as prepare_module
-from ecgstudy.data.dataset import verify
+from ecgstudy.data.dataset import verify, write_prepared
 from ecgstudy.data.prepare import condition, prepare
 from ecgstudy.data.record import Record
 from ecgstudy.errors import ConfigurationError, DataError
@@ -95,7 +95,7 @@ def test_damaged_or_unfinished_folder_is_made_again(tmp_path, damage, caplog):
     second = prepare("ptbxl", source=source)
     assert second.digest == first.digest
     verify(second)
-    assert damage == "description" or "prepared again" in caplog.text
+    assert damage == "description" or "prepare the data again" in caplog.text
 
 
 def test_all_faults_are_named_and_nothing_is_written(tmp_path):
@@ -181,12 +181,19 @@ def test_too_little_disk_names_the_bytes(tmp_path, monkeypatch):
 
 def test_synthetic_is_handed_to_the_simulator(tmp_path, monkeypatch):
     calls = []
+    table = pd.DataFrame({"record_id": ["s0"], "patient_id": ["s0"], "fold": 1, "age": 50.0, "sex": "", "n_samples": 1000,
+                          "statements": "AF"})
+
+    def simulate(folder, n_records, seed):
+        calls.append((folder, n_records, seed))
+        return write_prepared(folder, "synthetic", 100, [np.ones((1, 12, 1000), np.int16)], table, 1000, {"seed": seed})
+
     fake = types.ModuleType("ecgstudy.data.synthetic")
-    fake.prepare_synthetic = lambda folder, n_records, seed: calls.append((folder, n_records, seed))
+    fake.prepare_synthetic = simulate
     monkeypatch.setitem(sys.modules, "ecgstudy.data.synthetic", fake)
-    prepare("synthetic")
-    prepare("synthetic", n_records=64)
-    assert calls == [(tmp_path / f"home/prepared/synthetic-{n}-0", n, 0) for n in (4000, 64)]
+    for n_records in (None, 64, 64, None):
+        assert prepare("synthetic", n_records=n_records).dataset == "synthetic"
+    assert calls == [(tmp_path / f"home/prepared/synthetic-{n}-0", n, 0) for n in (4000, 64)]     # the second time they are there
 
 
 def test_a_bare_machine_opens_a_prepared_folder(tmp_path):

@@ -20,12 +20,7 @@ from ecgstudy.progress import progress
 DATASET = "synthetic"
 SECONDS = 10.0
 N_FOLDS, CLEAN_FOLDS = 10, (9, 10)      # validation and test carry the true labels
-SIMULATOR = 1                           # raised when the same settings would give other records: old folders are made anew
-
-
-def stored_settings(seed: int = 0, settings: Settings = Settings(), fs: int = 100) -> dict[str, str | int | float]:
-    """What a prepared folder of the simulator says about how it was made."""
-    return asdict(settings) | {"seed": seed, "fs": fs, "simulator": SIMULATOR}
+SIMULATOR = 1                           # raised when the same settings would give other records
 
 
 def prepare_synthetic(folder: Path, n_records: int, seed: int = 0, settings: Settings = Settings(), fs: int = 100) -> Prepared:
@@ -44,7 +39,7 @@ def prepare_synthetic(folder: Path, n_records: int, seed: int = 0, settings: Set
     table = pd.concat([_rows(parameters, fs) for parameters in parts()], ignore_index=True)
     bar = progress(parts(), total=-(-n_records // BLOCK), desc="simulating", unit="block")
     blocks = (to_microvolts(render(parameters, fs)) for parameters in bar)
-    return write_prepared(folder, DATASET, fs, blocks, table, round(SECONDS * fs), stored_settings(seed, settings, fs))
+    return write_prepared(folder, DATASET, fs, blocks, table, round(SECONDS * fs), asdict(settings) | {"seed": seed, "fs": fs, "simulator": SIMULATOR})
 
 
 def _rows(parameters: Parameters, fs: int) -> pd.DataFrame:
