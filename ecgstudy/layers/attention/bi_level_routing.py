@@ -60,7 +60,7 @@ class BiLevelRoutingAttention(Attention):
 
     @torch.no_grad()
     def route(self, q: Tensor, k: Tensor, counts: Tensor) -> Tensor:
-        """The windows [B, W, K] that each one looks at. q, k: [B, W, w, dim], zero where filled; counts: tokens in each [W, 1]."""
+        """The windows [B, W, K] that each looks at. q, k: [B, W, w, dim], zero where filled; counts: tokens in each [W, 1]."""
         mean_q, mean_k = (part.sum(dim=2) / counts for part in (q, k))                     # [B, W, dim]
         return (mean_q @ mean_k.transpose(1, 2)).topk(min(self.top_k, q.shape[1]), dim=-1).indices
 
