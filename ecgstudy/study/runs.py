@@ -5,6 +5,7 @@ runs/<key>/ holds checkpoints while it trains, then weights.safetensors, predict
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -22,6 +23,7 @@ from ecgstudy.errors import ConfigurationError, RunError
 from ecgstudy.evaluate.metrics import probabilities
 from ecgstudy.evaluate.thresholds import fit_thresholds
 from ecgstudy.models import build_model
+from ecgstudy.progress import progress
 from ecgstudy.study import ledger
 from ecgstudy.study.complexity import count_parameters
 from ecgstudy.study.ledger import Predictions, Run
@@ -29,7 +31,7 @@ from ecgstudy.train.checkpoint import Checkpoints, load_weights, save_weights
 from ecgstudy.train.device import describe, resolve_device, resolve_precision
 from ecgstudy.train.experiment import RESULT_SCHEMA, Experiment
 from ecgstudy.train.feed import Feed, fit_scaling
-from ecgstudy.train.loop import Progress, fit, predict
+from ecgstudy.train.loop import Bar, Progress, fit, n_steps, name_of, predict
 from ecgstudy.train.seeds import scoped_seed
 
 logger = logging.getLogger(__name__)
@@ -63,10 +65,11 @@ def build(experiment: Experiment, prepared: Prepared) -> torch.nn.Module:
         return build_model(experiment.model, prepared.spec, len(experiment.labels.classes), **dict(experiment.settings))
 
 
-def run(experiment: Experiment, prepared: Prepared, *, device: str = "auto", deadline: float | None = None) -> Run:
+def run(experiment: Experiment, prepared: Prepared, *, device: str = "auto", deadline: float | None = None,
+        bar: Bar | None = None) -> Run:
     """Return the finished run of `experiment`, resuming or training it first where there is none.
 
-    deadline: `time.monotonic()` at which training stops, saved, with OutOfTime. Raises RunError where training failed and
+    bar: told of each step, in place of a progress bar of this run's own. deadline: `time.monotonic()` at which training stops, saved, with OutOfTime. Raises RunError where training failed and
     LockedError where another process trains the same run.
     """
     if prepared.dataset != experiment.dataset:
@@ -80,13 +83,14 @@ def run(experiment: Experiment, prepared: Prepared, *, device: str = "auto", dea
             return done
         files.write_json(place / "experiment.json", experiment.to_json())
         try:
-            return _train(experiment, prepared, key, place, resolve_device(device), deadline)
+            return _train(experiment, prepared, key, place, resolve_device(device), deadline, bar)
         except RunError as error:
             logger.error("run %s stopped: %s", key[:12], error)
             raise
 
 
-def _train(experiment: Experiment, prepared: Prepared, key: str, place: Path, device: torch.device, deadline: float | None) -> Run:
+def _train(experiment: Experiment, prepared: Prepared, key: str, place: Path, device: torch.device, deadline: float | None,
+           bar: Bar | None) -> Run:
     labels = experiment.labels
     parts = split(prepared, labels)
     targets = labels.encode(prepared.statements())
@@ -95,8 +99,9 @@ def _train(experiment: Experiment, prepared: Prepared, key: str, place: Path, de
     model = build(experiment, prepared)
     validation = Feed(prepared, parts.validation, targets, scaling, device)
     checkpoints = Checkpoints(place, key)
-    at = fit(model, experiment, Feed(prepared, rows, targets, scaling, device), validation, device=device, checkpoints=checkpoints,
-             deadline=deadline)
+    with contextlib.nullcontext(bar) if bar else progress(total=n_steps(experiment, len(rows)), desc=name_of(experiment), unit="step") as told:
+        at = fit(model, experiment, Feed(prepared, rows, targets, scaling, device), validation, device=device, checkpoints=checkpoints,
+                 bar=told, deadline=deadline)
     load_weights(checkpoints.best_path(at.best_epoch), model)
 
     logits = predict(model, validation, experiment, device)

@@ -1,22 +1,38 @@
-"""Walk a plan on whatever device is there: finished runs are skipped, a failed one does not stop the rest, a kill loses a minute."""
+"""Walk a plan on whatever device is there: finished runs are skipped, a failed one does not stop the rest, a kill loses a minute.
+
+On a GPU runs follow one another. On a CPU they go side by side, one process and one thread each: that is faster than one run on all
+cores, it does not stall when another program wants a core, and the numbers do not depend on how many cores there are.
+"""
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
+import queue
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ecgstudy.data.dataset import Prepared
+import torch
+
+from ecgstudy.data.dataset import Prepared, open_prepared
+from ecgstudy.data.splits import split
 from ecgstudy.errors import LockedError, RunError
 from ecgstudy.progress import progress
 from ecgstudy.study import ledger, runs
 from ecgstudy.study.ledger import Run
+from ecgstudy.train.device import resolve_device
 from ecgstudy.train.experiment import Experiment
-from ecgstudy.train.loop import OutOfTime
+from ecgstudy.train.loop import OutOfTime, n_steps
 
 logger = logging.getLogger(__name__)
+
+Result = Callable[[], Run]      # gives the run, or raises what stopped it
 
 
 @dataclass
@@ -29,27 +45,114 @@ class Outcome:
 
 
 def sweep(experiments: Sequence[Experiment], prepared: Prepared, *, device: str = "auto", time_budget: float | None = None,
-          publish_to: Path | None = None) -> Outcome:
+          publish_to: Path | None = None, workers: int | None = None) -> Outcome:
     """Run every experiment of a plan that is not finished.
 
     time_budget: seconds after which training stops, saved. publish_to: a ledger folder that each finished run is copied to.
+    workers: runs side by side on a CPU, by default one a core.
     """
     deadline = None if time_budget is None else time.monotonic() + time_budget
-    outcome = Outcome()
-    for experiment in progress(experiments, desc="plan", unit="run"):
-        if deadline is not None and time.monotonic() >= deadline and runs.finished(experiment, prepared.digest) is None:
-            outcome.missing.append(experiment)
-            continue
+    done = {e: run for e in experiments if (run := runs.finished(e, prepared.digest))}
+    todo = [e for e in experiments if e not in done]
+    at_once = 1 if resolve_device(device).type == "cuda" else min(workers or os.cpu_count() or 1, len(todo))
+    reasons: dict[Experiment, str | None] = {}          # None: out of time
+    if todo:
+        for experiment, result in _side_by_side(todo, prepared, device, deadline, at_once) if at_once > 1 else \
+                _one_by_one(todo, prepared, device, deadline):
+            try:
+                done[experiment] = result()
+                if publish_to is not None:
+                    ledger.publish(done[experiment], publish_to)
+            except OutOfTime:
+                reasons[experiment] = None
+            except (RunError, LockedError, BrokenProcessPool) as error:
+                reasons[experiment] = str(error)
+                logger.error("%s", error)
+    if publish_to is not None:
+        for run in done.values():
+            ledger.publish(run, publish_to)
+    return Outcome([done[e] for e in experiments if e in done], [(e, why) for e, why in reasons.items() if why is not None],
+                   [e for e in experiments if e not in done and reasons.get(e) is None])
+
+
+def _one_by_one(todo: Sequence[Experiment], prepared: Prepared, device: str,
+                deadline: float | None) -> Iterator[tuple[Experiment, Result]]:
+    for experiment in progress(todo, desc="plan", unit="run"):
+        if deadline is not None and time.monotonic() >= deadline:
+            return
+        yield experiment, lambda e=experiment: runs.run(e, prepared, device=device, deadline=deadline)
+
+
+def _side_by_side(todo: Sequence[Experiment], prepared: Prepared, device: str, deadline: float | None,
+                  workers: int) -> Iterator[tuple[Experiment, Result]]:
+    n_training = len(split(prepared, todo[0].labels).training)
+    total = sum(n_steps(e, min(e.n_training or n_training, n_training)) for e in todo)
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, progress(total=total, desc=f"{len(todo)} runs, {workers} side by side", unit="step") as bar:
+        told = manager.Queue()
+        finished = threading.Event()
+        listener = threading.Thread(target=_listen, args=(told, bar, finished), daemon=True)
+        listener.start()
         try:
-            run = runs.run(experiment, prepared, device=device, deadline=deadline)
-        except OutOfTime as error:
-            logger.info("%s", error)
-            outcome.missing.append(experiment)
-        except (RunError, LockedError) as error:
-            logger.error("%s", error)
-            outcome.failed.append((experiment, str(error)))
-        else:
-            outcome.finished.append(run)
-            if publish_to is not None:
-                ledger.publish(run, publish_to)
-    return outcome
+            with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(os.getpid(),)) as pool:
+                futures: dict[Future[Run], Experiment] = {
+                    pool.submit(_run_here, e, prepared.folder, device, deadline, told): e for e in todo}
+                for future in as_completed(futures):
+                    yield futures[future], future.result
+        finally:
+            finished.set()
+            listener.join()
+
+
+class _Teller:
+    """A run's bar in a worker: passes its steps on to the one bar of the walk, a few at a time."""
+
+    def __init__(self, told: queue.Queue) -> None:
+        self.told, self.pending, self.said = told, 0, time.monotonic()
+
+    def update(self, n: int = 1) -> None:
+        self.pending += n
+        if time.monotonic() - self.said > 0.5:
+            self.flush()
+
+    def set_postfix_str(self, text: str) -> None:
+        self.flush(text)
+
+    def flush(self, text: str = "") -> None:
+        self.told.put((self.pending, text))
+        self.pending, self.said = 0, time.monotonic()
+
+
+def _listen(told: queue.Queue, bar, finished: threading.Event) -> None:
+    while not (finished.is_set() and told.empty()):
+        try:
+            steps, text = told.get(timeout=0.2)
+        except queue.Empty:
+            continue
+        except (EOFError, OSError):     # the manager went first
+            return
+        bar.update(steps)
+        if text:
+            bar.set_postfix_str(text)
+
+
+def _begin(parent: int) -> None:
+    """Set a worker up: one thread, and gone within a second when the process that started it is."""
+    torch.set_num_threads(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run_here(experiment: Experiment, folder: Path, device: str, deadline: float | None, told: queue.Queue) -> Run:
+    """One run in a worker. `time.monotonic()` is one clock for all processes of a machine, so the deadline holds here too."""
+    if deadline is not None and time.monotonic() >= deadline:
+        raise OutOfTime("the time budget ended before this run began")
+    teller = _Teller(told)
+    run = runs.run(experiment, open_prepared(folder), device=device, deadline=deadline, bar=teller)
+    teller.flush()
+    return run

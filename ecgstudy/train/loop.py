@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from ecgstudy.errors import RunError
 from ecgstudy.evaluate.metrics import score
-from ecgstudy.progress import progress
 from ecgstudy.train.checkpoint import Checkpoints, save_weights
 from ecgstudy.train.device import resolve_precision
 from ecgstudy.train.experiment import Experiment
@@ -53,8 +52,21 @@ class Progress:
         return self.step == 0 and (self.epoch >= experiment.epochs or stale)
 
 
+class Bar(Protocol):
+    """What the loop tells of its progress; tqdm is one."""
+
+    def update(self, n: int = 1) -> object: ...
+
+    def set_postfix_str(self, text: str) -> object: ...
+
+
+def n_steps(experiment: Experiment, n_training: int) -> int:
+    """Steps of a run that is not stopped early."""
+    return experiment.epochs * math.ceil(n_training / experiment.batch_size)
+
+
 def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Feed, *, device: torch.device,
-        checkpoints: Checkpoints, deadline: float | None = None) -> Progress:
+        checkpoints: Checkpoints, bar: Bar, deadline: float | None = None) -> Progress:
     """Train `model` in place and leave the best epoch's weights at `checkpoints.best_path(progress.best_epoch)`.
 
     deadline: `time.monotonic()` at which to stop with OutOfTime after saving. Raises RunError, with record ids, within
@@ -67,19 +79,23 @@ def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Fe
         state = checkpoints.load()
         if state is not None:
             at = _restore(state, model, optimizer)
-        steps = math.ceil(len(training) / experiment.batch_size)
-        label = f"{experiment.model} {dict(experiment.settings).get('attention', '')} seed {experiment.seed}"
-        with progress(total=experiment.epochs * steps, initial=at.epoch * steps + at.step, desc=label, unit="step") as bar:
-            while not at.finished(experiment):
-                _train_epoch(model, optimizer, experiment, training, at, device, checkpoints, deadline, bar)
-                _close_epoch(model, experiment, training, validation, at, device, checkpoints)
-                checkpoints.save(_state(at, model, optimizer))
-                bar.set_postfix_str(f"best validation macro-AUROC {at.best_score:.4f}")
+        bar.update(at.epoch * math.ceil(len(training) / experiment.batch_size) + at.step)
+        while not at.finished(experiment):
+            _train_epoch(model, optimizer, experiment, training, at, device, checkpoints, deadline, bar)
+            _close_epoch(model, experiment, training, validation, at, device, checkpoints)
+            checkpoints.save(_state(at, model, optimizer))
+            bar.set_postfix_str(f"{name_of(experiment)}: best validation macro-AUROC {at.best_score:.3f}")
     return at
 
 
+def name_of(experiment: Experiment) -> str:
+    """A run's name for people: the model, what it is set to, and the seed."""
+    chosen = dict(experiment.settings).get("attention", experiment.model)
+    return f"{chosen} seed {experiment.seed}"
+
+
 def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, experiment: Experiment, training: Feed, at: Progress,
-                 device: torch.device, checkpoints: Checkpoints, deadline: float | None, bar) -> None:
+                 device: torch.device, checkpoints: Checkpoints, deadline: float | None, bar: Bar) -> None:
     objective = supervised(experiment.labels.multilabel)
     order = torch.randperm(len(training), generator=torch_generator(experiment.seed, SHUFFLE, at.epoch))
     batches = order.split(experiment.batch_size)
