@@ -100,7 +100,7 @@ def scores_to_json(scores: Scores) -> dict[str, Any]:
 
 
 def read_run(path: Path) -> Run:
-    """One result file, checked: complete, of this schema, its key and its predictions its own. DataError otherwise."""
+    """One result file, checked: complete, of this schema, its key, predictions and scores its own. DataError otherwise."""
     result = files.read_json(path)
     if not isinstance(result, dict) or not FIELDS <= set(result):
         raise DataError(f"{path} is not a result: it lacks {', '.join(sorted(FIELDS - set(result if isinstance(result, dict) else ())))}")
@@ -116,7 +116,10 @@ def read_run(path: Path) -> Run:
         raise DataError(f"{path} was edited: its experiment has the key {key[:12]}, it states {str(result['key'])[:12]}")
     if not predictions.is_file() or files.sha256(predictions) != stated:
         raise DataError(f"{path}: {predictions.name} is missing or is not the file that was scored")
-    return Run(result, predictions)
+    run = Run(result, predictions)
+    if (scores := recompute(run)) != result["scores"]:
+        raise DataError(f"{path} was edited: its predictions give macro_auroc {scores['test']['macro_auroc']} on test, it states other scores")
+    return run
 
 
 def recompute(run: Run) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,46 @@
+"""A tiny data set with learnable classes, and a study home of its own for each test."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ecgstudy.data.dataset import write_prepared
+from ecgstudy.study import plans
+
+CLASSES = ("Normal", "AF", "I-AVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")
+
+
+def tiny_prepared(folder, n_records=120, seed=0):
+    """Records of the synthetic task whose classes are bumps in different leads, two recordings a patient."""
+    generator = np.random.default_rng(seed)
+    label = np.arange(n_records) % len(CLASSES)
+    signals = generator.normal(0, 100, (n_records, 12, 1000))
+    for row, k in enumerate(label):
+        signals[row, k, 300:500] += 600
+    patient = np.arange(n_records) // 18 * 9 + np.arange(n_records) % 9          # the same class twice
+    table = pd.DataFrame({"record_id": [f"T{i:03d}" for i in range(n_records)], "patient_id": [f"P{p}" for p in patient],
+                          "fold": 1 + patient // 9 % 10, "age": 50, "sex": "female", "n_samples": 1000,
+                          "statements": [CLASSES[k] for k in label]})
+    return write_prepared(folder, "synthetic", 100, [signals.astype(np.int16)], table, 1000, {"tiny": seed})
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return tiny_prepared(tmp_path / "tiny", 360)
+
+
+@pytest.fixture
+def experiment():
+    """A run of seconds on the tiny data."""
+    base = plans.attention_ablation("synthetic", "", "smoke", ["mhsa"], [0])[0]
+    return dataclasses.replace(base, n_training=96, epochs=2, patience=2, batch_size=16)
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path, monkeypatch):
+    """No test reads or writes the user's runs, cache or committed results."""
+    monkeypatch.setenv("ECGSTUDY_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("ECGSTUDY_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("ecgstudy.study.ledger.folder", lambda: tmp_path / "ledger")
