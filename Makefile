@@ -12,8 +12,6 @@ EXTRAS   := study,book,dev
 NOTEBOOK ?= notebooks/04_attention_ablation.ipynb
 DATASET  ?=
 RESULT   ?= out.ipynb
-# Where the notebook writes its picture.
-PICTURE  ?= runs/attention_ablation.png
 # Paths of the tests, or options of pytest.
 TESTS    ?=
 
@@ -38,7 +36,7 @@ study: $(STAMP)
 	$(BIN)/papermill --progress-bar --log-output $(NOTEBOOK) $(RESULT) $(if $(DATASET),-p dataset $(DATASET))
 	@echo
 	@echo "The executed notebook: $(RESULT)"
-	@echo "Its picture:           $(PICTURE)"
+	@echo "Its picture:           $$(ls -t runs/$(basename $(notdir $(NOTEBOOK)))-*.png 2>/dev/null | head -1)"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(TESTS)

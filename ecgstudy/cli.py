@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("plan", help="e.g. attention_ablation")
     sweep.add_argument("--dataset", choices=DATASETS, default="synthetic")
     sweep.add_argument("--task", default="", help="default: the data set's first task")
-    sweep.add_argument("--profile", default="quick", help="smoke, quick or full (default: quick)")
+    sweep.add_argument("--profile", default="auto", help="smoke, quick or full (default: full with a GPU, else quick)")
     sweep.add_argument("--attentions", default="all", help='e.g. "mhsa,window" (default: all)')
     sweep.add_argument("--seeds", default="", help='e.g. "0,1,2" (default: the profile\'s own)')
     sweep.add_argument("--time-budget", type=float, metavar="SECONDS", help="stop training then, saved; the same command goes on")
@@ -147,7 +147,8 @@ def _status(options: argparse.Namespace) -> None:
     for name, entry in manifest().items():
         folder = find_source(name, files.home()) if name in DATASETS else None
         where = str(folder) if folder else f"not here; `python -m ecgstudy data fetch {name}`"
-        print(f"{name:10} {entry.title}, {entry.recordings:,} recordings, about {entry.approximate_bytes / 1e9:.1f} GB, {entry.license}: {where}")
+        size = f"{entry.recordings:,} recordings, about {entry.approximate_bytes / 1e9:.1f} GB"
+        print(f"{name:10} {entry.title}, {size}, {entry.license}: {where}")
 
 
 def _models(options: argparse.Namespace) -> None:

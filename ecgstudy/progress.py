@@ -1,19 +1,23 @@
 """A progress bar where a person waits: tqdm where it is installed, else one log line every few seconds.
 
-A bare GPU machine has no tqdm, and the training floors must run there.
+A bare GPU machine has no tqdm, and the training floors must run there. Away from a terminal (a notebook's kernel, a log file) a bar
+is redrawn every few seconds only, because each drawing stays as a line.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any
 
 try:
-    from tqdm.auto import tqdm as _tqdm
+    from tqdm import tqdm
 except ImportError:
-    _tqdm = None
+    tqdm = None
+
+LINE_SECONDS = 10.0     # between two lines of a bar that is not on a terminal
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +26,7 @@ class LineProgress:
     """The part of tqdm's interface that the study uses, as log lines at most every `every` seconds."""
 
     def __init__(self, iterable: Iterable | None = None, *, total: int | None = None, initial: int = 0, desc: str = "",
-                 unit: str = "it", every: float = 10.0, **ignored: Any) -> None:
+                 unit: str = "it", every: float = LINE_SECONDS) -> None:
         self.iterable, self.desc, self.unit, self.every = iterable, desc, unit, every
         self.total = total if total is not None else (len(iterable) if hasattr(iterable, "__len__") else None)
         self.n, self.postfix, self.began = initial, "", time.monotonic()
@@ -39,9 +43,6 @@ class LineProgress:
             self.said = time.monotonic()
             logger.info("%s: %s/%s %s, %.0f s %s", self.desc, self.n, self.total, self.unit, self.said - self.began, self.postfix)
 
-    def set_description(self, desc: str) -> None:
-        self.desc = desc
-
     def set_postfix_str(self, text: str) -> None:
         self.postfix = text
 
@@ -54,4 +55,8 @@ class LineProgress:
         self.close()
 
 
-progress = _tqdm or LineProgress
+def progress(iterable: Iterable | None = None, **settings: Any) -> Any:
+    """A bar over `iterable`, or one that is moved by `update`; settings as tqdm's (total, initial, desc, unit)."""
+    if tqdm is None:
+        return LineProgress(iterable, **settings)
+    return tqdm(iterable, mininterval=0.2 if sys.stderr.isatty() else LINE_SECONDS, dynamic_ncols=True, **settings)

@@ -57,11 +57,13 @@ Markdown(ablation.what_runs(page))
 # %% [markdown]
 # ## What each mechanism may look at
 #
-# One attention layer of stage 3 with fresh weights, given one simulated record: rows are queries, columns are keys, both on the time axis of the trace
-# above. White means *no path*: whatever the weights become, that query cannot see that key in this layer. Merged keys are drawn spread over the tokens
-# that they merge. The blocks of the routed mechanism depend on the record; the others do not.
+# The last attention layer of stage 3, fresh weights, full width, given one simulated record: rows are queries, columns are keys, both on the time axis of
+# the trace above. White means *no path*: whatever the weights become, that query cannot see that key in this layer. The upper maps average over the
+# heads; the lower ones show the last head alone, closer, each on its own scale: merged keys stand out as stripes as wide as the tokens that they merge (two
+# in spatial reduction, four in the last head of shunted, five in the low half of HiLo). Where the routed mechanism looks depends on the record; the
+# other patterns do not.
 
-# %% mystnb={"figure": {"name": "fig-patterns", "caption": "Attention of one untrained stage-3 layer, averaged over heads, under lead II of a simulated record. White: exactly zero."}, "image": {"alt": "One panel for each attention mechanism: a lead II trace above a square map of query time against key time, showing full, merged, routed, windowed and mixed patterns."}}
+# %% mystnb={"figure": {"name": "fig-patterns", "caption": "Attention of one untrained stage-3 layer under lead II of a simulated record: mean over heads (upper), last head of the first two seconds (lower). White: exactly zero."}, "image": {"alt": "For each attention mechanism a lead II trace above two square maps of query time against key time: full, merged, routed, windowed and mixed patterns."}}
 maps, trace = ablation.patterns(page)
 patterns = figures.attention_patterns(maps, trace, 10.0, "Who may look at whom (stage 3, 250 tokens of 40 ms)")
 plt.close(patterns)

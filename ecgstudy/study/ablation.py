@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from ecgstudy.leads import LEADS
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.progress import progress
 from ecgstudy.study import plans, tables
-from ecgstudy.study.comparison import SIGNIFICANT, Row
+from ecgstudy.study.comparison import SIGNIFICANT, Row, axis_value
 from ecgstudy.study.complexity import AttentionCost, NetworkCost, attention_cost, network_cost
 from ecgstudy.study.request import Request
 from ecgstudy.study.sweep import Outcome
@@ -53,21 +52,21 @@ def notes_f1() -> dict[str, float]:
 
 
 def patterns(page: Request) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """For each mechanism the attention [N, N] of one untrained layer of stage 3, averaged over heads, and lead II [T] in mV.
+    """For each mechanism the attention [H, N, N] of the last layer of stage 3, untrained and at full width, and lead II [T] in mV.
 
-    The record is simulated, so that the picture is the same on every machine. The last layer of the stage is drawn: there the
-    windows of the shifted mechanism are shifted.
+    The record is simulated and the weights come from a seed, so that the picture does not depend on what was trained. In the
+    last layer of the stage the windows of the shifted mechanism are shifted.
     """
     signal = simulate(seed=4, indices=[11]).signals                                       # [1, L, T] mV
     spread = torch.from_numpy(signal / signal.std())
     found = {}
     for name in page.axes["attentions"]:
         with scoped_seed(0):
-            model = build_model("inception_former", SIGNAL, 9, **dict(page.size.network), attention=name).eval()
+            model = build_model("inception_former", SIGNAL, 9, attention=name).eval()
         with capture_attention(model) as maps, torch.inference_mode():
             model(spread)
         last = [layer for layer in maps if layer.startswith("stages.2.")][-1]
-        found[name] = maps[last][0].mean(dim=0).numpy()                                   # [N, N]
+        found[name] = maps[last][0].numpy()                                               # [H, N, N]
     return found, signal[0, LEADS.index("II")]
 
 
@@ -112,8 +111,8 @@ def reading(page: Request, rows: Sequence[Row], outcome: Outcome) -> str:
         parts.append(gap)
     command = (f"python -m ecgstudy sweep attention_ablation --dataset {page.dataset} --task {page.task} --profile full "
                "--time-budget 3600")
-    parts.append(f"**What would settle it.** The full profile, five seeds, on recordings: `{command}` (repeat it until it says that nothing "
-                 "is left; it skips what is finished), then this page again with `-p profile full`.")
+    parts.append(f"**What would settle it.** The full profile, five seeds, on recordings: `{command}` (repeat it until it says that "
+                 "nothing is left; it skips what is finished), then this page again with `-p profile full`.")
     return "\n\n".join(parts) + "\n\n" + _provenance(outcome)
 
 
@@ -152,8 +151,8 @@ def _spread(rows: Sequence[Row]) -> str:
 def _limits(page: Request, rows: Sequence[Row]) -> str:
     limits = []
     if page.size.name != "full":
-        limits.append(f"this is the `{page.size.name}` profile: a narrow network, few records, few epochs; an order found here need not hold "
-                      "at full width")
+        limits.append(f"this is the `{page.size.name}` profile: a narrow network, few records, few epochs; an order found here need "
+                      "not hold at full width")
     if min(len(row.runs) for row in rows) < 5:
         fewest = min(len(row.runs) for row in rows)
         limits.append(f"{fewest} seed{'s' * (fewest > 1)} a mechanism, not the five of the full profile")
@@ -162,7 +161,8 @@ def _limits(page: Request, rows: Sequence[Row]) -> str:
     elif page.dataset != "cpsc":
         limits.append(f"these are {page.dataset} records, so the notes' CPSC2018 numbers in grey are no reference for them")
     limits.append("heads, windows and rates are the notes' or the papers' own, not tuned for each mechanism")
-    return "**What cannot.** " + "; ".join(limits).capitalize() + "."
+    text = "; ".join(limits)
+    return f"**What cannot.** {text[0].upper()}{text[1:]}."
 
 
 def _gaps(outcome: Outcome) -> str:
@@ -173,13 +173,15 @@ def _gaps(outcome: Outcome) -> str:
 
 def _provenance(outcome: Outcome) -> str:
     """Where each number comes from, folded away under the reading."""
-    lines = [f"| {r.key[:12]} | {dict(r.experiment.settings)['attention']} | {r.experiment.seed} | {r.result['training']['best_epoch']} | "
-             f"{r.result['training']['seconds'] / 60:.1f} | {r.result['environment']['device_name']} | "
-             f"{r.result['environment']['commit'][:10]}{' + edits' * r.result['environment']['edited']} | {r.result['data']['digest'][:10]} | "
-             f"{r.result['environment']['finished']} |" for r in outcome.finished]
-    head = "| run | attention | seed | best epoch | minutes | device | commit | data | finished |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
-    return (f"<details><summary>Provenance of the {len(lines)} runs (page made {time.strftime('%Y-%m-%d', time.gmtime())})</summary>\n\n"
-            + head + "\n".join(lines) + "\n\n</details>")
+    head = ("run", "attention", "seed", "best epoch", "minutes", "device", "commit", "data", "finished (UTC)")
+    lines = [head, ("---",) * len(head)]
+    for run in outcome.finished:
+        training, made = run.result["training"], run.result["environment"]
+        lines.append((run.key[:12], axis_value(run, "attention"), run.experiment.seed, training["best_epoch"],
+                      f"{training['seconds'] / 60:.1f}", made["device_name"], made["commit"][:10] + " + edits" * made["edited"],
+                      run.result["data"]["digest"][:10], made["finished"]))
+    table = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return f"<details><summary>Provenance of the {len(outcome.finished)} runs</summary>\n\n{table}\n\n</details>"
 
 
 def _list(values: Sequence) -> str:

@@ -71,7 +71,8 @@ def compare(runs: Sequence[Run], axis: str, baseline: str, n_replicates: int = 1
     first = runs[0].predictions
     for run in runs:
         if not np.array_equal(run.predictions.test_records, first.test_records):
-            raise DataError(f"run {run.key[:12]} was tested on other records than {runs[0].key[:12]}; prepare the data once and run both again")
+            raise DataError(f"run {run.key[:12]} was tested on other records than {runs[0].key[:12]}; prepare the data once and run "
+                            "both again")
     weights = patient_weights(first.test_patients, n_replicates, np.random.default_rng(0))
     groups: dict[str, dict[int, Run]] = {}
     for run in runs:

@@ -169,7 +169,8 @@ def saved_bytes(model: nn.Module, x: Tensor) -> int:
 
 
 def median_seconds(call: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Median wall-clock seconds of `call` after one untimed call; a GPU is waited for."""
+    """Median wall-clock seconds of `call` after one untimed call. A GPU is waited for; a CPU works with one thread, so that the figure
+    does not depend on how many cores there are, or on what else they do."""
     def timed() -> float:
         began = time.perf_counter()
         call()
@@ -177,8 +178,13 @@ def median_seconds(call: Callable[[], object], device: torch.device, repeats: in
             torch.cuda.synchronize(device)
         return time.perf_counter() - began
 
-    timed()
-    return statistics.median(timed() for _ in range(require_count("repeats", repeats)))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        timed()
+        return statistics.median(timed() for _ in range(require_count("repeats", repeats)))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def example_input(model: nn.Module, inputs: SignalSpec | Tensor, batch: int = 1) -> Tensor:

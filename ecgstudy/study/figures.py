@@ -6,18 +6,27 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import LogNorm
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from ecgstudy.study.comparison import METRICS, Row
-from ecgstudy.study.ledger import Run
+from ecgstudy.study.complexity import AttentionCost
 
 INK, MEASURED, GREY = "#222222", "#1f5fa8", "#9a9a9a"
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
+ZOOM = 2.0          # seconds
+NAMES = {"mhsa": "MHSA (full)", "bi_level_routing": "bi-level routing", "hilo": "HiLo"}
 METRIC_NAMES = {"macro_auroc": "macro-AUROC", "macro_f1": "macro-F1"}
 STYLE = {"font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
          "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white", "legend.frameon": False,
          "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
+
+
+def readable(name: str) -> str:
+    """A setting's value as a person writes it."""
+    return NAMES.get(name, name.replace("_", " "))
 
 
 def scores(rows: Sequence[Row], notes: Mapping[str, float], title: str) -> Figure:
@@ -36,7 +45,7 @@ def scores(rows: Sequence[Row], notes: Mapping[str, float], title: str) -> Figur
             axis.set_xlabel(f"{METRIC_NAMES[metric]} on the test fold")
             axis.grid(axis="x", color="#e5e5e5", lw=0.8)
             axis.set_axisbelow(True)
-        axes[0].set_yticks(places, [row.value.replace("_", " ") for row in rows])
+        axes[0].set_yticks(places, [readable(row.value) for row in rows])
         handles = [plt.Line2D([], [], color=MEASURED, marker="o", lw=2, label="mean, 95 % over patients"),
                    plt.Line2D([], [], color=INK, marker="|", ls="", label="one seed")]
         if notes:
@@ -47,46 +56,51 @@ def scores(rows: Sequence[Row], notes: Mapping[str, float], title: str) -> Figur
 
 
 def attention_patterns(maps: Mapping[str, np.ndarray], trace: np.ndarray, seconds: float, title: str) -> Figure:
-    """What each mechanism's queries may see: attention [N, N] a mechanism (query down, key across) over one lead of the record.
+    """What each mechanism's queries may see: attention [H, N, N] a mechanism (query down, key across) under one lead of the record.
 
-    trace: [T] in mV. White is exactly zero: no path from that key to that query in this layer.
+    trace: [T] in mV. Upper map: mean over heads, the whole record. Lower map: the last head, the first two seconds, on its own scale.
+    White is exactly zero: no path from that key to that query in this layer.
     """
     with plt.rc_context(STYLE):
         columns = 4
         rows = -(-len(maps) // columns)
-        figure, axes = plt.subplots(rows * 2, columns, figsize=(9.5, 2.75 * rows), layout="constrained", squeeze=False,
-                                    height_ratios=[0.22, 1] * rows)
+        figure, axes = plt.subplots(rows * 3, columns, figsize=(9.5, 4.7 * rows), layout="constrained", squeeze=False,
+                                    height_ratios=[0.22, 1, 1] * rows)
         for axis in axes.flat:
             axis.set_axis_off()
-        smallest = min(float(m[m > 0].min()) for m in maps.values())
-        norm = LogNorm(max(smallest, 1e-4), 0.1, clip=True)
         palette = plt.get_cmap("viridis_r").with_extremes(bad="white")
         for i, (name, weights) in enumerate(maps.items()):
-            above, axis = axes[2 * (i // columns), i % columns], axes[2 * (i // columns) + 1, i % columns]
-            axis.set_axis_on()
+            above, whole, part = axes[3 * (i // columns):3 * (i // columns) + 3, i % columns]
             above.plot(np.linspace(0, seconds, len(trace)), trace, color=INK, lw=0.6)
-            above.set_xlim(0, seconds)
-            above.set_title(name.replace("_", " "))
-            image = axis.imshow(np.ma.masked_less_equal(weights, 0), norm=norm, cmap=palette, extent=(0, seconds, seconds, 0),
-                                aspect="auto", interpolation="nearest")
-            axis.spines[["top", "right"]].set_visible(True)
-            axis.set_xticks([0, seconds / 2, seconds])
-            axis.set_yticks([0, seconds / 2, seconds])
-            axis.set_xlabel("key (s)")
+            above.set(xlim=(0, seconds), title=readable(name))
+            mean = weights.mean(axis=0)
+            image = _map(whole, mean, seconds, LogNorm(1e-3, 1e-1, clip=True), palette)
+            n = round(len(mean) * ZOOM / seconds)
+            zoomed = weights[-1, :n, :n]
+            _map(part, zoomed, ZOOM, Normalize(zoomed[zoomed > 0].min(), zoomed.max()), palette)
             if i % columns == 0:
-                axis.set_ylabel("query (s)")
-        figure.colorbar(image, ax=axes[:, -1], label="attention weight", shrink=0.7, extend="both")
+                whole.set_ylabel("query (s)")
+                part.set_ylabel("query (s)")
+        figure.colorbar(image, ax=axes[:, -1], label="attention weight (upper maps)", shrink=0.5, extend="both")
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figure
 
 
-def costs(cost_by_name: Mapping[str, Sequence], tokens: Sequence[int], title: str) -> Figure:
+def _map(axis: Axes, weights: np.ndarray, seconds: float, norm: Normalize, palette: Colormap) -> AxesImage:
+    axis.set_axis_on()
+    axis.spines[["top", "right"]].set_visible(True)
+    axis.set(xticks=[0, seconds / 2, seconds], yticks=[0, seconds / 2, seconds], xlabel="key (s)")
+    return axis.imshow(np.ma.masked_less_equal(weights, 0), norm=norm, cmap=palette, extent=(0, seconds, seconds, 0), aspect="auto",
+                       interpolation="nearest")
+
+
+def costs(cost_by_name: Mapping[str, Sequence[AttentionCost]], tokens: Sequence[int], title: str) -> Figure:
     """Time of a forward pass and memory held for the backward pass of one layer, over the number of tokens, both log-log."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.0), layout="constrained")
         colours = plt.get_cmap("tab10").colors
         for i, (name, points) in enumerate(cost_by_name.items()):
-            mark = {"marker": MARKS[i % len(MARKS)], "ms": 5, "lw": 1.5, "color": colours[i], "label": name.replace("_", " ")}
+            mark = {"marker": MARKS[i % len(MARKS)], "ms": 5, "lw": 1.5, "color": colours[i], "label": readable(name)}
             axes[0].plot(tokens, [p.forward_milliseconds for p in points], **mark)
             axes[1].plot(tokens, [p.saved_bytes / 2**20 for p in points], **mark)
         for axis, label in zip(axes, ("forward pass (ms)", "memory saved for backward (MiB)"), strict=True):
@@ -95,24 +109,5 @@ def costs(cost_by_name: Mapping[str, Sequence], tokens: Sequence[int], title: st
             axis.minorticks_off()
             axis.grid(color="#e5e5e5", lw=0.8)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
-        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-        return figure
-
-
-def histories(runs: Sequence[Run], axis_name: str, title: str) -> Figure:
-    """Validation macro-AUROC after each epoch, a line a run; runs of one value share a colour."""
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(9.5, 3.6), layout="constrained")
-        values = list(dict.fromkeys(dict(r.experiment.settings)[axis_name] for r in runs))
-        for run in runs:
-            i = values.index(dict(run.experiment.settings)[axis_name])
-            history = run.result["training"]["history"]
-            label = values[i].replace("_", " ") if run.experiment.seed == runs[0].experiment.seed else None
-            axis.plot([h["epoch"] for h in history], [h["validation_macro_auroc"] for h in history], color=plt.get_cmap("tab10")(i),
-                      marker=MARKS[i % len(MARKS)], ms=4, lw=1.2, label=label)
-        axis.set(xlabel="epoch", ylabel="validation macro-AUROC")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(color="#e5e5e5", lw=0.8)
-        axis.legend(ncols=2, fontsize=9)
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figure

@@ -49,7 +49,8 @@ class Predictions:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(**{field.name: arrays[field.name] for field in dataclasses.fields(cls)})
         except Exception as error:      # NumPy and zipfile raise a dozen kinds for a damaged file
-            raise DataError(f"{path} does not hold predictions ({type(error).__name__}: {error}); remove the run and make it again") from None
+            raise DataError(f"{path} does not hold predictions ({type(error).__name__}: {error}); remove the run and make it "
+                            "again") from None
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ def read_run(path: Path) -> Run:
         raise DataError(f"{path}: {predictions.name} is missing or is not the file that was scored")
     run = Run(result, predictions)
     if (scores := recompute(run)) != result["scores"]:
-        raise DataError(f"{path} was edited: its predictions give macro_auroc {scores['test']['macro_auroc']} on test, it states other scores")
+        raise DataError(f"{path} was edited: its predictions give macro_auroc {scores['test']['macro_auroc']} on test, it states "
+                        "other scores")
     return run
 
 

@@ -1,9 +1,7 @@
 """The strict side of running a notebook: unknown names and values are refused before any work, failures name their cell.
 
 papermill itself only warns about a parameter that a page does not have, and then runs with the defaults. So a page checks
-for itself, in the first code cell after its `parameters` cell, and the check holds under plain papermill too:
-
-    check_parameters(globals(), dataset=TASKS, profile=("smoke", "quick", "full"), seeds=None)
+for itself, in the first code cell after its `parameters` cell, and the check holds under plain papermill too (`request`).
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,23 +78,6 @@ def refuse_unknown(namespace: Mapping[str, Any], declared: Iterable[str]) -> Non
     for name, value in namespace.items():
         if isinstance(value, PLAIN) and not name.startswith("_") and name not in IPYTHON and name not in declared:
             raise unknown("parameter", name, declared)
-
-
-def check_parameters(namespace: Mapping[str, Any], **accepted: Collection[str] | None) -> None:
-    """Refuse, before a page does any work, what it does not declare or accept.
-
-    namespace: the notebook's globals(). accepted: for each declared parameter the values it may take, or None where the
-    code that reads it judges; of a parameter that is a list, every element must be accepted. None and "" stand for "the
-    page's own choice". Raises ConfigurationError with the nearest valid name or value.
-    """
-    refuse_unknown(namespace, accepted)
-    for name, values in accepted.items():
-        if name not in namespace:
-            raise ConfigurationError(f"parameter {name!r} has no value; the parameters cell must run first")
-        given = namespace[name]
-        for value in given if isinstance(given, (list, tuple)) else [given]:
-            if values is not None and value not in (None, "") and value not in values:
-                raise unknown(name, value, values)
 
 
 def kernel_manager(environment: Mapping[str, str]) -> type:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from ecgstudy.data.labels import label_set
 from ecgstudy.errors import require_known
 from ecgstudy.train.experiment import PROFILES, Experiment, Setting, freeze_settings
@@ -45,9 +47,10 @@ _PROFILES = {
 }
 
 
-def profile(name: str) -> Profile:
-    """The profile of that name."""
-    return _PROFILES[require_known("profile", name, PROFILES)]
+def profile(name: str = "auto") -> Profile:
+    """The profile of that name; "auto" is full where there is a GPU, else quick."""
+    require_known("profile", name, ("auto", *PROFILES))
+    return _PROFILES[name if name != "auto" else "full" if torch.cuda.is_available() else "quick"]
 
 
 def supervised(dataset: str, task: str, size: Profile, model: str, settings: dict[str, Setting], seed: int) -> Experiment:
@@ -55,10 +58,11 @@ def supervised(dataset: str, task: str, size: Profile, model: str, settings: dic
     profiles, whose few hundred steps end before that, use 2e-3 and a cosine."""
     return Experiment(dataset=dataset, task=label_set(dataset, task).name, profile=size.name, model=model,
                       settings=freeze_settings(settings), seed=seed, n_training=size.n_training, epochs=size.epochs,
-                      patience=size.patience, batch_size=size.batch_size, learning_rate=size.learning_rate, weight_decay=1e-3, schedule=size.schedule)
+                      patience=size.patience, batch_size=size.batch_size, learning_rate=size.learning_rate,
+                      weight_decay=1e-3, schedule=size.schedule)
 
 
-def attention_ablation(dataset: str, task: str = "", profile_name: str = "quick", attentions: Sequence[str] = ATTENTIONS,
+def attention_ablation(dataset: str, task: str = "", profile_name: str = "auto", attentions: Sequence[str] = ATTENTIONS,
                        seeds: Sequence[int] = ()) -> list[Experiment]:
     """Page 04: the base network with each attention in its global blocks, everything else equal.
 

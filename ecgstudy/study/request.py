@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ecgstudy.data.dataset import Prepared
 from ecgstudy.data.fetch import fetch, interrupted
 from ecgstudy.data.labels import TASKS, label_set
@@ -21,7 +19,7 @@ from ecgstudy.study.ledger import Run
 from ecgstudy.study.notebooks import declared_parameters, find_notebook, refuse_unknown
 from ecgstudy.study.runs import folder as runs_folder
 from ecgstudy.study.sweep import Outcome, sweep
-from ecgstudy.train.experiment import PROFILES, Experiment
+from ecgstudy.train.experiment import Experiment
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +51,7 @@ def read_request(namespace: Mapping[str, Any], name: str, axes: Mapping[str, Seq
     given = {parameter: namespace[parameter] for parameter in declared}
     dataset = require_known("dataset", given["dataset"], TASKS)
     task = label_set(dataset, given["task"]).name
-    automatic = "full" if torch.cuda.is_available() else "quick"
-    chosen = given["profile"] if given["profile"] != "auto" else automatic
-    size = plans.profile(require_known("profile", chosen, ("auto", *PROFILES)))
+    size = plans.profile(given["profile"])
     return Request(name, dataset, task, size, _seeds(given["seeds"], size),
                 {axis: _values(axis, given[axis], accepted) for axis, accepted in axes.items()})
 

@@ -69,8 +69,8 @@ def run(experiment: Experiment, prepared: Prepared, *, device: str = "auto", dea
         bar: Bar | None = None) -> Run:
     """Return the finished run of `experiment`, resuming or training it first where there is none.
 
-    bar: told of each step, in place of a progress bar of this run's own. deadline: `time.monotonic()` at which training stops, saved, with OutOfTime. Raises RunError where training failed and
-    LockedError where another process trains the same run.
+    bar: told of each step, in place of a progress bar of this run's own. deadline: `time.monotonic()` at which training stops,
+    saved, with OutOfTime. Raises RunError where training failed and LockedError where another process trains the same run.
     """
     if prepared.dataset != experiment.dataset:
         raise ConfigurationError(f"the experiment is on {experiment.dataset!r}, the prepared data are {prepared.dataset!r}")
@@ -99,7 +99,8 @@ def _train(experiment: Experiment, prepared: Prepared, key: str, place: Path, de
     model = build(experiment, prepared)
     validation = Feed(prepared, parts.validation, targets, scaling, device)
     checkpoints = Checkpoints(place, key)
-    with contextlib.nullcontext(bar) if bar else progress(total=n_steps(experiment, len(rows)), desc=name_of(experiment), unit="step") as told:
+    own_bar = contextlib.nullcontext(bar) if bar else progress(total=n_steps(experiment, len(rows)), desc=name_of(experiment), unit="step")
+    with own_bar as told:
         at = fit(model, experiment, Feed(prepared, rows, targets, scaling, device), validation, device=device, checkpoints=checkpoints,
                  bar=told, deadline=deadline)
     load_weights(checkpoints.best_path(at.best_epoch), model)

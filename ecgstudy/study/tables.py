@@ -86,8 +86,8 @@ def cost_table(costs: Sequence[NetworkCost], full: Sequence[NetworkCost], axis: 
               (NOTES, "MACs, products left out"): mega(base.notes_macs)} for here, base in zip(costs, full, strict=True)]
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
-    return style(table, "Parameters and multiply-accumulates of one 10-s record; time of one forward pass, batch of one, median, on "
-                        "the machine that made this page. The notes' counting rule leaves the attention products out.")
+    return style(table, "Parameters and multiply-accumulates of one 10-s record; time of one forward pass, batch of one, one "
+                        "thread, median, on the machine that made this page. The notes' counting rule leaves the attention products out.")
 
 
 def mega(macs: int) -> str:

@@ -168,7 +168,7 @@ def _close_epoch(model: nn.Module, experiment: Experiment, training: Feed, valid
         save_weights(checkpoints.best_path(at.epoch), model)
     at.seconds += time.monotonic() - began
     at.history.append({"epoch": at.epoch + 1, "learning_rate": learning_rate(experiment, at.epoch),
-                       "training_loss": at.loss_sum / len(training), "validation_macro_auroc": scores.macro_auroc if math.isfinite(scores.macro_auroc) else None,
+                       "training_loss": at.loss_sum / len(training), "validation_macro_auroc": found if math.isfinite(found) else None,
                        "seconds": round(at.seconds, 1)})
     at.epoch, at.step, at.loss_sum = at.epoch + 1, 0, 0.0
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ecgstudy.errors import ConfigurationError, DataError
+from ecgstudy.evaluate.metrics import score
 from ecgstudy.study import comparison, tables
 from ecgstudy.study.ledger import Predictions, Run, scores_to_json
-from ecgstudy.evaluate.metrics import score
 
 N, CLASSES = 400, ("Normal", "AF", "I-AVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")
 

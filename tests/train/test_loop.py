@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import numpy as np
@@ -56,10 +57,18 @@ def test_interrupted_at_every_step_it_ends_in_the_same_bytes(tiny, experiment, t
 def test_killed_it_resumes_to_the_same_bytes(tiny, experiment, tmp_path, monkeypatch):
     whole = outcome(runs.run(experiment, tiny), place(experiment, tiny))
     monkeypatch.setenv("ECGSTUDY_RUNS", str(tmp_path / "killed"))
-    code = (f"import torch; torch.set_num_threads(1); from ecgstudy.train import loop; loop.CHECKPOINT_SECONDS = 0.0; import json; "
-            f"from ecgstudy.study import runs; from ecgstudy.data.dataset import open_prepared; "
-            f"from ecgstudy.train.experiment import Experiment; "
-            f"runs.run(Experiment.from_json(json.loads({files.canonical_json(experiment.to_json())!r})), open_prepared({str(tiny.folder)!r}))")
+    (tmp_path / "experiment.json").write_text(files.canonical_json(experiment.to_json()))
+    code = textwrap.dedent(f"""
+        import json, torch
+        from ecgstudy.data.dataset import open_prepared
+        from ecgstudy.study import runs
+        from ecgstudy.train import loop
+        from ecgstudy.train.experiment import Experiment
+        torch.set_num_threads(1)
+        loop.CHECKPOINT_SECONDS = 0.0
+        with open({str(tmp_path / "experiment.json")!r}) as file:
+            runs.run(Experiment.from_json(json.load(file)), open_prepared({str(tiny.folder)!r}))
+    """)
     newest = place(experiment, tiny) / "checkpoint.pt"
     child = subprocess.Popen([sys.executable, "-c", code], cwd=files.repository(), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

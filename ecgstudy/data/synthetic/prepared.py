@@ -39,7 +39,8 @@ def prepare_synthetic(folder: Path, n_records: int, seed: int = 0, settings: Set
     table = pd.concat([_rows(parameters, fs) for parameters in parts()], ignore_index=True)
     bar = progress(parts(), total=-(-n_records // BLOCK), desc="simulating", unit="block")
     blocks = (to_microvolts(render(parameters, fs)) for parameters in bar)
-    return write_prepared(folder, DATASET, fs, blocks, table, round(SECONDS * fs), asdict(settings) | {"seed": seed, "fs": fs, "simulator": SIMULATOR})
+    stated = asdict(settings) | {"seed": seed, "fs": fs, "simulator": SIMULATOR}
+    return write_prepared(folder, DATASET, fs, blocks, table, round(SECONDS * fs), stated)
 
 
 def _rows(parameters: Parameters, fs: int) -> pd.DataFrame:
