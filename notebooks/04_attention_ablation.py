@@ -18,11 +18,11 @@
 # apart in time, as an early beat and its pause do. Expect small differences, and a real saving only for recordings of minutes.
 
 # %% tags=["parameters"]
-dataset = "synthetic"  # synthetic (embedded, no download), ptbxl, cpsc or chapman
-task = ""  # empty: the first task of the data set; ptbxl has nine and rhythm
-profile = "auto"  # smoke, quick or full; auto is full with a GPU and quick without
-attentions = "all"  # or some of them, such as mhsa,window
-seeds = "auto"  # whole numbers such as 0,1,2; auto is what the profile asks for
+dataset = "synthetic"  # synthetic (no download), ptbxl, cpsc or chapman
+task = ""  # empty: first task of the data set; ptbxl: nine, rhythm
+profile = "auto"  # smoke, quick, full; auto: full with a GPU, else quick
+attentions = "all"  # or some of them: mhsa,window
+seeds = "auto"  # such as 0,1,2; auto: those of the profile
 
 # %% [markdown]
 # ## The network, and the one thing that changes
@@ -49,9 +49,11 @@ seeds = "auto"  # whole numbers such as 0,1,2; auto is what the profile asks for
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from ecgstudy.study import ablation, comparison, figures, plans, request, tables
+from ecgstudy.study import ablation, comparison, figures, plans
+from ecgstudy.study import request, tables
 
-page = request.read_request(globals(), "04_attention_ablation", {"attentions": plans.ATTENTIONS})
+axes = {"attentions": plans.ATTENTIONS}
+page = request.read_request(globals(), "04_attention_ablation", axes)
 Markdown(ablation.what_runs(page))
 
 # %% [markdown]
@@ -64,8 +66,8 @@ Markdown(ablation.what_runs(page))
 # other patterns do not.
 
 # %% mystnb={"figure": {"name": "fig-patterns", "caption": "Attention of one untrained stage-3 layer under lead II of a simulated record: mean over heads (upper), last head of the first two seconds (lower). White: exactly zero."}, "image": {"alt": "For each attention mechanism a lead II trace above two square maps of query time against key time: full, merged, routed, windowed and mixed patterns."}}
-maps, trace = ablation.patterns(page)
-patterns = figures.attention_patterns(maps, trace, 10.0, "Who may look at whom (stage 3, 250 tokens of 40 ms)")
+title = "Who may look at whom (stage 3, 250 tokens of 40 ms)"
+patterns = figures.attention_patterns(*ablation.patterns(page), 10.0, title)
 plt.close(patterns)
 patterns
 
@@ -83,7 +85,8 @@ rows = comparison.compare(outcome.finished, "attention", baseline="mhsa")
 tables.score_table(rows, "attention", tables.reported("attention_ablation"))
 
 # %% mystnb={"figure": {"name": "fig-scores", "caption": "Test scores of each mechanism. Blue: mean over seeds with its 95 % interval over patients; small strokes: single seeds; grey crosses: the notes' F1, on other data."}, "image": {"alt": "Dot plot with one row for each attention mechanism: macro-AUROC on the left, macro-F1 on the right, with overlapping intervals."}}
-scores = figures.scores(rows, ablation.notes_f1(), tables.describe_data(outcome.finished[0]))
+about = tables.describe_data(outcome.finished[0])
+scores = figures.scores(rows, ablation.notes_f1(), about)
 ablation.save_picture(scores, page)
 plt.close(scores)
 scores
@@ -99,7 +102,8 @@ tables.per_class_table(rows, "attention")
 # width 256, four heads; "memory saved" is what autograd keeps between the forward and the backward pass.
 
 # %% mystnb={"figure": {"name": "fig-costs", "caption": "One attention layer as the number of tokens grows: forward time and memory kept for the backward pass."}, "image": {"alt": "Two log-log plots over the number of tokens: forward milliseconds and megabytes saved, one line for each attention mechanism; full attention rises fastest in time."}}
-growth = figures.costs(ablation.cost_curves(page), ablation.token_counts(page), "One layer, longer and longer recordings")
+curves, lengths = ablation.cost_curves(page), ablation.token_counts(page)
+growth = figures.costs(curves, lengths, "One layer, longer and longer recordings")
 plt.close(growth)
 growth
 

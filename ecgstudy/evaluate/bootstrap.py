@@ -61,14 +61,20 @@ def weighted_f1(decided: np.ndarray, targets: np.ndarray, weights: np.ndarray) -
 
 def replicate_scores(probability: np.ndarray, targets: np.ndarray, thresholds: np.ndarray | None,
                      weights: np.ndarray) -> dict[str, np.ndarray]:
-    """`macro_auroc` and `macro_f1` of one model under each draw: {name: [B]}. Classes absent from a draw leave its mean."""
+    """`macro_auroc` and `macro_f1` of one model under each draw: {name: [B]}.
+
+    A draw that lost a class of the fold is NaN: its mean over the remaining classes would be another quantity, and would bend the
+    interval towards them. Classes that the fold itself lacks are left out of every draw.
+    """
     decided = decisions(probability, thresholds)
+    positives = (targets > 0).sum(axis=0)
+    ranked, present = (positives > 0) & (positives < len(targets)), positives > 0
     found: dict[str, list[np.ndarray]] = {"macro_auroc": [], "macro_f1": []}
     for start in range(0, len(weights), CHUNK):
         chunk = weights[start:start + CHUNK]
-        per_class = np.stack([weighted_auroc(p, t, chunk) for p, t in zip(probability.T, targets.T, strict=True)], axis=1)
-        found["macro_auroc"].append(_rows_nanmean(per_class))
-        found["macro_f1"].append(_rows_nanmean(weighted_f1(decided, targets, chunk)))
+        auroc = [weighted_auroc(probability[:, k], targets[:, k], chunk) for k in np.flatnonzero(ranked)]
+        found["macro_auroc"].append(np.mean(auroc, axis=0) if auroc else np.full(len(chunk), np.nan))
+        found["macro_f1"].append(weighted_f1(decided[:, present], targets[:, present], chunk).mean(axis=1))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
@@ -99,9 +105,3 @@ def holm(p_values: list[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(ranked) - rank) * p))
         adjusted[i] = largest
     return adjusted
-
-
-def _rows_nanmean(values: np.ndarray) -> np.ndarray:
-    valid = ~np.isnan(values)
-    count = valid.sum(axis=1)
-    return np.divide(np.where(valid, values, 0.0).sum(axis=1), count, out=np.full(len(values), np.nan), where=count > 0)

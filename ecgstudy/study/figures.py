@@ -13,20 +13,15 @@ from matplotlib.image import AxesImage
 
 from ecgstudy.study.comparison import METRICS, Row
 from ecgstudy.study.complexity import AttentionCost
+from ecgstudy.study.names import readable
 
 INK, MEASURED, GREY = "#222222", "#1f5fa8", "#9a9a9a"
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 ZOOM = 2.0          # seconds
-NAMES = {"mhsa": "MHSA (full)", "bi_level_routing": "bi-level routing", "hilo": "HiLo"}
 METRIC_NAMES = {"macro_auroc": "macro-AUROC", "macro_f1": "macro-F1"}
 STYLE = {"font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
          "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white", "legend.frameon": False,
          "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
-
-
-def readable(name: str) -> str:
-    """A setting's value as a person writes it."""
-    return NAMES.get(name, name.replace("_", " "))
 
 
 def scores(rows: Sequence[Row], notes: Mapping[str, float], title: str) -> Figure:

@@ -15,6 +15,7 @@ from ecgstudy.evaluate.bootstrap import Interval
 from ecgstudy.study.comparison import Difference, Measured, Row
 from ecgstudy.study.complexity import NetworkCost
 from ecgstudy.study.ledger import Run
+from ecgstudy.study.names import readable
 
 NOTES = "notes"         # first level of a column that shows the study notes' numbers: drawn grey
 
@@ -34,13 +35,15 @@ def show(value: float, digits: int = 3, signed: bool = False) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
-def show_interval(found: Interval, signed: bool = False) -> str:
-    return f"{show(found.estimate, signed=signed)} [{show(found.low, signed=signed)}, {show(found.high, signed=signed)}]"
+def show_interval(found: Interval, signed: bool = False, joint: str = " ") -> str:
+    """An estimate and its interval; `joint` stands between the two."""
+    return f"{show(found.estimate, signed=signed)}{joint}[{show(found.low, signed=signed)}, {show(found.high, signed=signed)}]"
 
 
 def show_measured(found: Measured) -> str:
+    """Mean ± SD over seeds, and below it the interval."""
     spread = "" if math.isnan(found.deviation) else f" ± {show(found.deviation)}"
-    return f"{show(found.interval.estimate)}{spread} [{show(found.interval.low)}, {show(found.interval.high)}]"
+    return f"{show(found.interval.estimate)}{spread}<br>[{show(found.interval.low)}, {show(found.interval.high)}]"
 
 
 def show_p(difference: Difference | None) -> str:
@@ -63,15 +66,17 @@ def score_table(rows: Sequence[Row], axis: str, notes: dict[str, dict[str, Any]]
         auroc = row.difference["macro_auroc"]
         told = notes.get(row.value, {})
         lines.append({
-            ("", axis): row.value, ("", "seeds"): len(row.runs),
-            ("test", "macro-AUROC"): show_measured(row.measured["macro_auroc"]),
-            ("test", "macro-F1"): show_measured(row.measured["macro_f1"]),
-            ("AUROC − baseline", "difference"): show_interval(auroc.interval, signed=True) if auroc else "–",
-            ("AUROC − baseline", "p (Holm)"): show_p(auroc),
-            (NOTES, "F1 test"): show(told.get("test_f1"), 4), (NOTES, "F1 validation"): show(told.get("validation_f1"), 4)})
+            ("", axis): readable(row.value),
+            ("test fold", "macro-AUROC"): show_measured(row.measured["macro_auroc"]),
+            ("test fold", "macro-F1"): show_measured(row.measured["macro_f1"]),
+            ("AUROC against baseline", "difference"): show_interval(auroc.interval, True, "<br>") if auroc else "–",
+            ("AUROC against baseline", "p"): show_p(auroc),
+            (NOTES, "F1 test"): show(told.get("test_f1"), 4), (NOTES, "F1 val."): show(told.get("validation_f1"), 4)})
     run = rows[0].runs[0]
-    caption = (f"{describe_data(run)}. Mean over seeds, ± SD over seeds where there are several, [95 % interval over patients]. "
-               "Notes: CPSC2018, full width, threshold and epoch chosen on the scored fold; another data set or size is no comparison.")
+    seeds = sorted({len(row.runs) for row in rows})
+    caption = (f"{describe_data(run)}; {' to '.join(map(str, seeds))} seed{'s' * (seeds != [1])}. Mean over seeds ± SD over seeds, "
+               f"[95 % interval over patients, from the {rows[0].measured['macro_auroc'].interval.n_replicates:,} bootstrap draws that kept every "
+               "class]; p after Holm. In grey the notes: CPSC2018, full width, threshold and epoch chosen on the scored fold.")
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return style(table, caption)
@@ -79,15 +84,16 @@ def score_table(rows: Sequence[Row], axis: str, notes: dict[str, dict[str, Any]]
 
 def cost_table(costs: Sequence[NetworkCost], full: Sequence[NetworkCost], axis: str) -> Styler:
     """What each value costs: the network that was trained on this page, and the full base network of the notes."""
-    lines = [{("", axis): here.name,
+    lines = [{("", axis): readable(here.name),
               ("this page", "parameters"): f"{here.n_parameters:,}", ("this page", "MACs"): mega(here.macs),
               ("this page", "ms a record"): show(here.milliseconds, 1),
               ("full width", "parameters"): f"{base.n_parameters:,}", ("full width", "MACs"): mega(base.macs),
-              (NOTES, "MACs, products left out"): mega(base.notes_macs)} for here, base in zip(costs, full, strict=True)]
+              (NOTES, "MACs"): mega(base.notes_macs)} for here, base in zip(costs, full, strict=True)]
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return style(table, "Parameters and multiply-accumulates of one 10-s record; time of one forward pass, batch of one, one "
-                        "thread, median, on the machine that made this page. The notes' counting rule leaves the attention products out.")
+                        "thread, median, on the machine that made this page. In grey the full network by the notes' counting rule, which "
+                        "leaves the attention products out.")
 
 
 def mega(macs: int) -> str:
@@ -106,7 +112,7 @@ def per_class_table(rows: Sequence[Row], axis: str) -> Styler:
     """Test AUROC of every class, mean over seeds, with the class's number of positive test records in the head."""
     scores = [[r.result["scores"]["test"] for r in row.runs] for row in rows]
     classes, positives = scores[0][0]["classes"], scores[0][0]["positives"]
-    lines = [{axis: row.value} | {f"{name} ({n})": show(_mean([s["auroc"][k] for s in found]))
+    lines = [{axis: readable(row.value)} | {f"{name}<br>({n})": show(_mean([s["auroc"][k] for s in found]))
                                  for k, (name, n) in enumerate(zip(classes, positives, strict=True))}
              for row, found in zip(rows, scores, strict=True)]
     return style(pd.DataFrame(lines), "Test AUROC of each class, mean over seeds; in brackets the positive test records. A class with a "
