@@ -52,8 +52,8 @@ from IPython.display import Markdown
 from ecgstudy.study import ablation, comparison, figures, plans
 from ecgstudy.study import request, tables
 
-axes = {"attentions": plans.ATTENTIONS}
-page = request.read_request(globals(), "04_attention_ablation", axes)
+page = request.read_request(globals(), "04_attention_ablation",
+                            {"attentions": plans.ATTENTIONS})
 Markdown(ablation.what_runs(page))
 
 # %% [markdown]
