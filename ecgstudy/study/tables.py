@@ -76,7 +76,8 @@ def score_table(rows: Sequence[Row], axis: str, notes: dict[str, dict[str, Any]]
     seeds = sorted({len(row.runs) for row in rows})
     caption = (f"{describe_data(run)}; {' to '.join(map(str, seeds))} seed{'s' * (seeds != [1])}. Mean over seeds ± SD over seeds, "
                f"[95 % interval over patients, from the {rows[0].measured['macro_auroc'].interval.n_replicates:,} bootstrap draws "
-               "that kept every class]; p after Holm. In grey the notes: CPSC2018, full width, threshold and epoch chosen on the scored fold.")
+               "that kept every class]; p after Holm. In grey the notes: CPSC2018, full width, threshold and epoch chosen on the "
+               "scored fold.")
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return style(table, caption)
