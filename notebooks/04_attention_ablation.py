@@ -103,7 +103,7 @@ tables.per_class_table(rows, "attention")
 
 # %% mystnb={"figure": {"name": "fig-costs", "caption": "One attention layer as the number of tokens grows: forward time and memory kept for the backward pass."}, "image": {"alt": "Two log-log plots over the number of tokens: forward milliseconds and megabytes saved, one line for each attention mechanism; full attention rises fastest in time."}}
 curves, lengths = ablation.cost_curves(page), ablation.token_counts(page)
-growth = figures.costs(curves, lengths, "One layer, longer and longer recordings")
+growth = figures.costs(curves, lengths, "One layer, longer recordings")
 plt.close(growth)
 growth
 

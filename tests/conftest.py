@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ecgstudy.data.dataset import write_prepared
-from ecgstudy.study import plans
+from ecgstudy.evaluate.metrics import score
+from ecgstudy.study import ledger, plans
 
 CLASSES = ("Normal", "AF", "I-AVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")
 
@@ -44,3 +45,26 @@ def own_places(tmp_path, monkeypatch):
     monkeypatch.setenv("ECGSTUDY_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("ECGSTUDY_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("ecgstudy.study.ledger.folder", lambda: tmp_path / "ledger")
+
+
+@pytest.fixture
+def made_run(experiment):
+    """Makes runs on 400 test records without training: `made_run(attention, seed, skill)`, whose logits separate the classes by
+    `skill`. With fewer patients than records, the records of one patient are alike."""
+    def make(attention, seed, skill, n_patients=400, profile="smoke"):
+        patient = np.arange(400) % n_patients
+        targets = np.eye(len(CLASSES), dtype=np.uint8)[patient % len(CLASSES)]
+        noise = np.random.default_rng([seed, len(attention)]).normal(size=(n_patients, len(CLASSES)))
+        logits = (skill * targets + noise[patient]).astype(np.float32)
+        ids = np.arange(400).astype(str)
+        predictions = ledger.Predictions(logits, targets, ids, logits, targets, ids, patient.astype(str))
+        thresholds = np.full(len(CLASSES), 0.5)
+        found = ledger.scores_to_json(score(logits, targets, CLASSES, True, thresholds))
+        e = dataclasses.replace(experiment, seed=seed, profile=profile, settings=(("attention", attention),))
+        run = ledger.Run({"key": f"{attention}{seed}", "experiment": e.to_json(), "thresholds": thresholds.tolist(),
+                          "scores": {"test": found, "validation": found},
+                          "data": {"classes": list(CLASSES), "n_training": 1, "n_validation": 400, "n_test": 400}}, None)
+        run.__dict__["predictions"] = predictions
+        return run
+
+    return make

@@ -15,7 +15,7 @@ from ecgstudy.evaluate.bootstrap import Interval, difference_p_value, holm, inte
 from ecgstudy.study.ledger import Run
 
 METRICS = ("macro_auroc", "macro_f1")
-SIGNIFICANT = 0.05
+SIGNIFICANT, FEWEST_SEEDS = 0.05, 3
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """better, worse or undecided. One seed never decides: its spread over seeds is unknown."""
-        decided = self.n_seeds >= 2 and self.same_sign and self.p_holm < SIGNIFICANT
+        """better, worse or undecided. Fewer than three seeds never decide: how far another seed would move the score is not known."""
+        decided = self.n_seeds >= FEWEST_SEEDS and self.same_sign and self.p_holm < SIGNIFICANT
         return ("better" if self.interval.estimate > 0 else "worse") if decided else "undecided"
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -109,17 +110,17 @@ def describe_data(run: Run) -> str:
             f"{data['n_validation']:,} validation, {data['n_test']:,} test records")
 
 
+def class_auroc(rows: Sequence[Row]) -> np.ndarray:
+    """Test AUROC [values, K] of every class, mean over seeds; NaN for a class that the fold lacks."""
+    return np.array([np.mean([[np.nan if value is None else value for value in run.result["scores"]["test"]["auroc"]] for run in row.runs],
+                             axis=0) for row in rows])
+
+
 def per_class_table(rows: Sequence[Row], axis: str) -> Styler:
     """Test AUROC of every class, mean over seeds, with the class's number of positive test records in the head."""
-    scores = [[r.result["scores"]["test"] for r in row.runs] for row in rows]
-    classes, positives = scores[0][0]["classes"], scores[0][0]["positives"]
-    lines = [{axis: readable(row.value)} | {f"{name}<br>({n})": show(_mean([s["auroc"][k] for s in found]))
-                                 for k, (name, n) in enumerate(zip(classes, positives, strict=True))}
-             for row, found in zip(rows, scores, strict=True)]
+    test = rows[0].runs[0].result["scores"]["test"]
+    heads = [f"{name}<br>({n})" for name, n in zip(test["classes"], test["positives"], strict=True)]
+    lines = [{axis: readable(row.value)} | {head: show(value) for head, value in zip(heads, values, strict=True)}
+             for row, values in zip(rows, class_auroc(rows), strict=True)]
     return style(pd.DataFrame(lines), "Test AUROC of each class, mean over seeds; in brackets the positive test records. A class with a "
                                       "handful of positives moves the macro mean by chance.")
-
-
-def _mean(values: Sequence[float | None]) -> float:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known else float("nan")
