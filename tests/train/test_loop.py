@@ -153,6 +153,12 @@ def test_scaling_leaves_padding_out_and_survives_a_flat_record(tiny):
     assert fit_scaling(flat, np.arange(2)).deviation == 1.0
 
 
+def test_bf16_trains_and_says_so(tiny, experiment):
+    run = runs.run(dataclasses.replace(experiment, precision="bf16", epochs=1, n_training=32), tiny)
+    assert run.result["environment"]["precision"] == "bf16"
+    assert np.isfinite(run.predictions.test_logits).all() and run.predictions.test_logits.dtype == np.float32
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_cuda_without_one_is_refused_at_once():
     with pytest.raises(ConfigurationError, match="no CUDA device; use 'auto' or 'cpu'"):
