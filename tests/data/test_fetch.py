@@ -20,6 +20,7 @@ from ecgstudy.data import transfer
 from ecgstudy.data.fetch import advice, available, fetch, fetch_source
 from ecgstudy.data.manifest import source
 from ecgstudy.errors import ConfigurationError, DataError, LockedError
+from ecgstudy.progress import LineProgress
 
 PREFIX = "/release/training/cpsc_2018/"
 FIRST_ANSWER = transfer.FIRST_ANSWER
@@ -181,7 +182,7 @@ def test_a_download_that_keeps_breaking_off_is_resumed_by_the_same_command(serve
 
 
 def test_ctrl_c_leaves_a_folder_that_the_same_command_completes(server, entry, tmp_path, monkeypatch):
-    class Interrupted(fetching.progress):
+    class Interrupted(LineProgress):
         def update(self, n=1):
             if self.n >= 4:
                 raise KeyboardInterrupt

@@ -17,7 +17,7 @@ from recording_files import REAL, edit, heartbeat, needs_real, write_ptbxl, writ
 from scipy.io import savemat
 
 from ecgstudy.data import prepare as prepare_module
-from ecgstudy.data.dataset import verify, write_prepared
+from ecgstudy.data.dataset import verify
 from ecgstudy.data.prepare import condition, prepare
 from ecgstudy.data.record import Record
 from ecgstudy.errors import ConfigurationError, DataError
@@ -179,21 +179,13 @@ def test_too_little_disk_names_the_bytes(tmp_path, monkeypatch):
     assert leftovers(tmp_path / "home") == []
 
 
-def test_synthetic_is_handed_to_the_simulator(tmp_path, monkeypatch):
-    calls = []
-    table = pd.DataFrame({"record_id": ["s0"], "patient_id": ["s0"], "fold": 1, "age": 50.0, "sex": "", "n_samples": 1000,
-                          "statements": "AF"})
-
-    def simulate(folder, n_records, seed):
-        calls.append((folder, n_records, seed))
-        return write_prepared(folder, "synthetic", 100, [np.ones((1, 12, 1000), np.int16)], table, 1000, {"seed": seed})
-
-    fake = types.ModuleType("ecgstudy.data.synthetic")
-    fake.prepare_synthetic = simulate
-    monkeypatch.setitem(sys.modules, "ecgstudy.data.synthetic", fake)
-    for n_records in (None, 64, 64, None):
-        assert prepare("synthetic", n_records=n_records).dataset == "synthetic"
-    assert calls == [(tmp_path / f"home/prepared/synthetic-{n}-0", n, 0) for n in (4000, 64)]     # the second time they are there
+def test_the_simulators_folder_is_made_once_for_each_size(tmp_path, monkeypatch):
+    first = prepare("synthetic", n_records=64)
+    assert first.dataset == "synthetic" and len(first.table) == 64
+    monkeypatch.setattr("ecgstudy.data.synthetic.prepared.prepare_synthetic", lambda *_: pytest.fail("it was simulated again"))
+    assert prepare("synthetic", n_records=64).digest == first.digest
+    with pytest.raises(pytest.fail.Exception):
+        prepare("synthetic", n_records=65)
 
 
 def test_a_bare_machine_opens_a_prepared_folder(tmp_path):

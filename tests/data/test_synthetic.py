@@ -15,7 +15,7 @@ from ecgstudy.data.dataset import open_prepared, verify
 from ecgstudy.data.labels import CPSC_CLASSES, label_set
 from ecgstudy.data.synthetic import Settings, draw_parameters, render, simulate
 from ecgstudy.data.synthetic.labels import COLUMN, LABEL_SETS, NOT_DRAWN
-from ecgstudy.data.synthetic.prepared import prepare_synthetic, to_microvolts
+from ecgstudy.data.synthetic.prepared import SIMULATOR, prepare_synthetic, to_microvolts
 from ecgstudy.data.synthetic.rhythm import PVC
 from ecgstudy.data.synthetic.timing import in_view, time_beats
 from ecgstudy.data.synthetic.truth import lead_sets, parameter_table, span_table
@@ -346,7 +346,7 @@ def test_prepared_folder(tmp_path):
     verify(prepared)
     assert prepared.dataset == "synthetic" and prepared.fs == 100 and prepared.signals.shape == (133, 12, 1000)
     assert prepared.settings == {"scheme": "natural", "hard": 1.0, "look_alikes": 1.0, "label_noise": 1.0, "noise": 1.0,
-                                 "seed": 4, "fs": 100}
+                                 "seed": 4, "fs": 100, "simulator": SIMULATOR}
     table = prepared.table
     assert table.record_id[12] == "S000012" == table.patient_id[12]
     np.testing.assert_array_equal(table.fold, 1 + np.arange(133) % 10)
