@@ -49,28 +49,28 @@ def sweep(experiments: Sequence[Experiment], prepared: Prepared, *, device: str 
     """Run every experiment of a plan that is not finished.
 
     time_budget: seconds after which training stops, saved. publish_to: a ledger folder that each finished run is copied to.
-    workers: runs side by side on a CPU, by default one a core.
+    workers: runs side by side on a CPU, by default one a core; 1 runs them in this process, with torch's own number of threads.
     """
     deadline = None if time_budget is None else time.monotonic() + time_budget
     done = {e: run for e in experiments if (run := runs.finished(e, prepared.digest))}
     todo = [e for e in experiments if e not in done]
-    at_once = 1 if resolve_device(device).type == "cuda" else min(workers or os.cpu_count() or 1, len(todo))
-    reasons: dict[Experiment, str | None] = {}          # None: out of time
-    if todo:
-        for experiment, result in _side_by_side(todo, prepared, device, deadline, at_once) if at_once > 1 else \
-                _one_by_one(todo, prepared, device, deadline):
-            try:
-                done[experiment] = result()
-                if publish_to is not None:
-                    ledger.publish(done[experiment], publish_to)
-            except OutOfTime:
-                reasons[experiment] = None
-            except (RunError, LockedError, BrokenProcessPool) as error:
-                reasons[experiment] = str(error)
-                logger.error("%s", error)
     if publish_to is not None:
         for run in done.values():
             ledger.publish(run, publish_to)
+    in_turn = not todo or workers == 1 or resolve_device(device).type == "cuda"
+    results = (_one_by_one(todo, prepared, device, deadline) if in_turn else
+               _side_by_side(todo, prepared, device, deadline, min(workers or os.cpu_count() or 1, len(todo))))
+    reasons: dict[Experiment, str | None] = {}          # None: out of time
+    for experiment, result in results:
+        try:
+            done[experiment] = result()
+            if publish_to is not None:
+                ledger.publish(done[experiment], publish_to)
+        except OutOfTime:
+            reasons[experiment] = None
+        except (RunError, LockedError, BrokenProcessPool) as error:
+            reasons[experiment] = str(error)
+            logger.error("%s", error)
     return Outcome([done[e] for e in experiments if e in done], [(e, why) for e, why in reasons.items() if why is not None],
                    [e for e in experiments if e not in done and reasons.get(e) is None])
 
@@ -88,7 +88,8 @@ def _side_by_side(todo: Sequence[Experiment], prepared: Prepared, device: str, d
     n_training = len(split(prepared, todo[0].labels).training)
     total = sum(n_steps(e, min(e.n_training or n_training, n_training)) for e in todo)
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, progress(total=total, desc=f"{len(todo)} runs, {workers} side by side", unit="step") as bar:
+    label = f"{len(todo)} run{'s' * (len(todo) > 1)}, {workers} at a time"
+    with context.Manager() as manager, progress(total=total, desc=label, unit="step") as bar:
         told = manager.Queue()
         finished = threading.Event()
         listener = threading.Thread(target=_listen, args=(told, bar, finished), daemon=True)

@@ -33,7 +33,10 @@ def reported(section: str) -> dict[str, Any]:
 
 def show(value: float, digits: int = 3, signed: bool = False) -> str:
     """A number with fixed digits; a dash for what does not exist."""
-    return "–" if value is None or math.isnan(value) else f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+    if value is None or math.isnan(value):
+        return "–"
+    rounded = round(value, digits) + 0.0        # no minus zero
+    return f"{rounded:{'+' if signed and rounded else ''}.{digits}f}".replace("-", "−")
 
 
 def show_interval(found: Interval, signed: bool = False, joint: str = " ") -> str:

@@ -58,3 +58,4 @@ def test_the_table_shows_the_notes_numbers_in_grey_beside_ours(made_run):
     html = tables.score_table(rows, "attention", tables.reported("attention_ablation")).to_html()
     assert "0.8410" in html and "#8a8a8a" in html and tables.show(rows[0].measured["macro_auroc"].interval.estimate) in html
     assert tables.show(float("nan")) == "–" and tables.show(-0.1234, signed=True) == "−0.123"
+    assert tables.show(-0.0001, signed=True) == tables.show(0.0001, signed=True) == "0.000" and tables.show(0.0126, 2, True) == "+0.01"
