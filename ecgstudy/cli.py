@@ -112,10 +112,13 @@ def _sweep(options: argparse.Namespace) -> int:
     seeds = options.seeds.replace(" ", "").split(",") if options.seeds else []
     if not all(seed.isdigit() for seed in seeds):
         raise ConfigurationError(f"--seeds is {options.seeds!r}; give whole numbers such as 0,1,2")
-    names = plans.ATTENTIONS if options.attentions == "all" else options.attentions.replace(" ", "").split(",")
-    experiments = plan(options.dataset, options.task, size.name, names, [int(seed) for seed in seeds])
-    prepared = prepare(options.dataset, n_records=size.n_synthetic if options.dataset == "synthetic" else None)
-    outcome = sweep(experiments, prepared, device=options.device, time_budget=options.time_budget,
+    axis = {} if options.attentions == "all" else {"attentions": options.attentions.replace(" ", "").split(",")}
+    if axis and plan is not plans.attention_ablation:
+        raise ConfigurationError(f"--attentions does not belong to the plan {options.plan}; leave it out")
+    experiments = plan(options.dataset, options.task, size.name, seeds=[int(seed) for seed in seeds], **axis)
+    prepared, tested = (prepare(name, n_records=size.n_synthetic if name == "synthetic" else None) if name else None
+                        for name in (options.dataset, experiments[0].tested_on))
+    outcome = sweep(experiments, prepared, tested=tested, device=options.device, time_budget=options.time_budget,
                     publish_to=options.ledger or ledger.folder())
     print(f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.missing)} still to do")
     for experiment, why in outcome.failed:

@@ -28,8 +28,14 @@ def tiny_prepared(folder, n_records=120, seed=0):
 
 
 @pytest.fixture
-def tiny(tmp_path):
-    return tiny_prepared(tmp_path / "tiny", 360)
+def make_tiny(tmp_path):
+    """Makes tiny data sets by name: `make_tiny(name, n_records, seed)`."""
+    return lambda name, n_records=360, seed=0: tiny_prepared(tmp_path / name, n_records, seed)
+
+
+@pytest.fixture
+def tiny(make_tiny):
+    return make_tiny("tiny")
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ are the data set's own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ecgstudy.errors import require_known
+from ecgstudy.errors import ConfigurationError, require_known
 
 CPSC_CLASSES = ("Normal", "AF", "I-AVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")   # REFERENCE.csv codes 1 to 9, in that order
 
@@ -77,6 +77,21 @@ TASKS: dict[str, dict[str, LabelSet]] = {
         }),
     },
 }
+
+
+# The nine statements of CPSC2018 as PTB-XL publishes them: what a network trained on one of the two can be asked about the other.
+NINE_IN_PTBXL = dict(zip(CPSC_CLASSES, ("NORM", "AFIB", "1AVB", "CLBBB", "CRBBB", "PAC", "PVC", "STD_", "STE_"), strict=True))
+
+
+def as_published_by(labels: LabelSet, dataset: str) -> LabelSet:
+    """The same classes, looked for among another data set's statements; ConfigurationError where the two share none.
+
+    Known: the nine classes of CPSC2018 and of the simulator among each other's statements and among PTB-XL's.
+    """
+    if labels.classes != CPSC_CLASSES or dataset not in ("ptbxl", "cpsc", "synthetic"):
+        raise ConfigurationError(f"no statements of {dataset} are known to mean {', '.join(labels.classes)}; the nine CPSC classes can be "
+                                 "tested on ptbxl, cpsc or synthetic")
+    return replace(labels, members={name: (NINE_IN_PTBXL[name],) for name in labels.classes} if dataset == "ptbxl" else {})
 
 
 def label_set(dataset: str, task: str = "") -> LabelSet:

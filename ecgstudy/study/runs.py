@@ -18,6 +18,7 @@ import torch
 
 from ecgstudy import __version__, files
 from ecgstudy.data.dataset import Prepared
+from ecgstudy.data.labels import as_published_by
 from ecgstudy.data.splits import open_test, split
 from ecgstudy.errors import ConfigurationError, RunError
 from ecgstudy.evaluate.metrics import probabilities
@@ -65,32 +66,40 @@ def build(experiment: Experiment, prepared: Prepared) -> torch.nn.Module:
         return build_model(experiment.model, prepared.spec, len(experiment.labels.classes), **dict(experiment.settings))
 
 
-def run(experiment: Experiment, prepared: Prepared, *, device: str = "auto", deadline: float | None = None,
-        bar: Bar | None = None) -> Run:
+def data_digest(prepared: Prepared, tested: Prepared | None = None) -> str:
+    """The digest of the data behind a run: of the one data set, or of both where another one is tested."""
+    return prepared.digest if tested is None else files.digest([prepared.digest, tested.digest])
+
+
+def run(experiment: Experiment, prepared: Prepared, *, tested: Prepared | None = None, device: str = "auto",
+        deadline: float | None = None, bar: Bar | None = None) -> Run:
     """Return the finished run of `experiment`, resuming or training it first where there is none.
 
-    bar: told of each step, in place of a progress bar of this run's own. deadline: `time.monotonic()` at which training stops,
-    saved, with OutOfTime. Raises RunError where training failed and LockedError where another process trains the same run.
+    tested: the data of `experiment.tested_on`. bar: told of each step, in place of a progress bar of this run's own. deadline:
+    `time.monotonic()` at which training stops, saved, with OutOfTime. Raises RunError where training failed and LockedError where
+    another process trains the same run.
     """
-    if prepared.dataset != experiment.dataset:
-        raise ConfigurationError(f"the experiment is on {experiment.dataset!r}, the prepared data are {prepared.dataset!r}")
-    if done := finished(experiment, prepared.digest):
+    for given, wanted in ((prepared.dataset, experiment.dataset), (tested.dataset if tested else "", experiment.tested_on)):
+        if given != wanted:
+            raise ConfigurationError(f"the experiment is on {wanted!r}, the prepared data are {given!r}")
+    data = data_digest(prepared, tested)
+    if done := finished(experiment, data):
         return done
-    key = experiment.key(prepared.digest)
+    key = experiment.key(data)
     place = folder() / key
     with files.lock(place / "lock"):
-        if done := finished(experiment, prepared.digest):
+        if done := finished(experiment, data):
             return done
         files.write_json(place / "experiment.json", experiment.to_json())
         try:
-            return _train(experiment, prepared, key, place, resolve_device(device), deadline, bar)
+            return _train(experiment, prepared, tested, key, place, resolve_device(device), deadline, bar)
         except RunError as error:
             logger.error("run %s stopped: %s", key[:12], error)
             raise
 
 
-def _train(experiment: Experiment, prepared: Prepared, key: str, place: Path, device: torch.device, deadline: float | None,
-           bar: Bar | None) -> Run:
+def _train(experiment: Experiment, prepared: Prepared, tested: Prepared | None, key: str, place: Path, device: torch.device,
+           deadline: float | None, bar: Bar | None) -> Run:
     labels = experiment.labels
     parts = split(prepared, labels)
     targets = labels.encode(prepared.statements())
@@ -107,14 +116,15 @@ def _train(experiment: Experiment, prepared: Prepared, key: str, place: Path, de
 
     logits = predict(model, validation, experiment, device)
     thresholds = fit_thresholds(probabilities(logits, True), targets[parts.validation]) if labels.multilabel else None
-    test_rows = open_test(parts)                        # the only time this run looks at the test fold
-    test_logits = predict(model, Feed(prepared, test_rows, targets, scaling, device), experiment, device)
-    ids, patients = prepared.table["record_id"].to_numpy(str), prepared.table["patient_id"].to_numpy(str)
-    predictions = Predictions(logits, targets[parts.validation], ids[parts.validation], test_logits, targets[test_rows], ids[test_rows],
-                              patients[test_rows])
+    data = {"digest": data_digest(prepared, tested), "settings": prepared.settings}
+    asked, tested = (as_published_by(labels, tested.dataset), tested) if tested else (labels, prepared)
+    test_rows, test_targets = open_test(split(tested, asked)), asked.encode(tested.statements())    # the only look at a test fold
+    test_logits = predict(model, Feed(tested, test_rows, test_targets, scaling, device), experiment, device)
+    predictions = Predictions(logits, targets[parts.validation], _column(prepared, "record_id", parts.validation), test_logits,
+                              test_targets[test_rows], _column(tested, "record_id", test_rows), _column(tested, "patient_id", test_rows))
     content = predictions.to_bytes()
     files.write_atomically(place / "predictions.npz", lambda file: file.write(content))
-    result = _describe(experiment, prepared, key, device, model, at, len(rows), predictions)
+    result = _describe(experiment, data, key, device, model, at, len(rows), predictions)
     result |= {"thresholds": None if thresholds is None else thresholds.tolist(), "scores": {},
                "predictions": {"file": "predictions.npz", "sha256": files.sha256(place / "predictions.npz")}}
     result["scores"] = ledger.recompute(Run(result, place / "predictions.npz"))
@@ -125,12 +135,16 @@ def _train(experiment: Experiment, prepared: Prepared, key: str, place: Path, de
     return ledger.read_run(place / "result.json")
 
 
-def _describe(experiment: Experiment, prepared: Prepared, key: str, device: torch.device, model: torch.nn.Module, at: Progress,
+def _column(prepared: Prepared, name: str, rows: np.ndarray) -> np.ndarray:
+    return prepared.table[name].to_numpy(str)[rows]
+
+
+def _describe(experiment: Experiment, data: dict, key: str, device: torch.device, model: torch.nn.Module, at: Progress,
               n_training: int, predictions: Predictions) -> dict:
     """Everything of a result but its scores: what was run, on what, where, by which code, and how training went."""
     return {
         "schema": RESULT_SCHEMA, "key": key, "experiment": experiment.to_json(),
-        "data": {"digest": prepared.digest, "settings": prepared.settings, "classes": list(experiment.labels.classes),
+        "data": data | {"classes": list(experiment.labels.classes),
                  "n_training": n_training, "n_validation": len(predictions.validation_records), "n_test": len(predictions.test_records)},
         "environment": describe(device) | code_version() | {
             "ecgstudy": __version__, "numpy": np.__version__, "precision": resolve_precision(experiment.precision, device),

@@ -44,22 +44,24 @@ class Outcome:
     missing: list[Experiment] = field(default_factory=list)
 
 
-def sweep(experiments: Sequence[Experiment], prepared: Prepared, *, device: str = "auto", time_budget: float | None = None,
-          publish_to: Path | None = None, workers: int | None = None) -> Outcome:
+def sweep(experiments: Sequence[Experiment], prepared: Prepared, *, tested: Prepared | None = None, device: str = "auto",
+          time_budget: float | None = None, publish_to: Path | None = None, workers: int | None = None) -> Outcome:
     """Run every experiment of a plan that is not finished.
 
-    time_budget: seconds after which training stops, saved. publish_to: a ledger folder that each finished run is copied to.
-    workers: runs side by side on a CPU, by default one a core; 1 runs them in this process, with torch's own number of threads.
+    tested: the data of the experiments' `tested_on`, where they name one. time_budget: seconds after which training stops, saved.
+    publish_to: a ledger folder that each finished run is copied to. workers: runs side by side on a CPU, by default one a core; 1
+    runs them in this process, with torch's own number of threads.
     """
     deadline = None if time_budget is None else time.monotonic() + time_budget
-    done = {e: run for e in experiments if (run := runs.finished(e, prepared.digest))}
+    data = runs.data_digest(prepared, tested)
+    done = {e: run for e in experiments if (run := runs.finished(e, data))}
     todo = [e for e in experiments if e not in done]
     if publish_to is not None:
         for run in done.values():
             ledger.publish(run, publish_to)
     in_turn = not todo or workers == 1 or resolve_device(device).type == "cuda"
-    results = (_one_by_one(todo, prepared, device, deadline) if in_turn else
-               _side_by_side(todo, prepared, device, deadline, min(workers or os.cpu_count() or 1, len(todo))))
+    results = (_one_by_one(todo, prepared, tested, device, deadline) if in_turn else
+               _side_by_side(todo, prepared, tested, device, deadline, min(workers or os.cpu_count() or 1, len(todo))))
     reasons: dict[Experiment, str | None] = {}          # None: out of time
     for experiment, result in results:
         try:
@@ -75,15 +77,15 @@ def sweep(experiments: Sequence[Experiment], prepared: Prepared, *, device: str 
                    [e for e in experiments if e not in done and reasons.get(e) is None])
 
 
-def _one_by_one(todo: Sequence[Experiment], prepared: Prepared, device: str,
+def _one_by_one(todo: Sequence[Experiment], prepared: Prepared, tested: Prepared | None, device: str,
                 deadline: float | None) -> Iterator[tuple[Experiment, Result]]:
     for experiment in progress(todo, desc="plan", unit="run"):
         if deadline is not None and time.monotonic() >= deadline:
             return
-        yield experiment, lambda e=experiment: runs.run(e, prepared, device=device, deadline=deadline)
+        yield experiment, lambda e=experiment: runs.run(e, prepared, tested=tested, device=device, deadline=deadline)
 
 
-def _side_by_side(todo: Sequence[Experiment], prepared: Prepared, device: str, deadline: float | None,
+def _side_by_side(todo: Sequence[Experiment], prepared: Prepared, tested: Prepared | None, device: str, deadline: float | None,
                   workers: int) -> Iterator[tuple[Experiment, Result]]:
     n_training = len(split(prepared, todo[0].labels).training)
     total = sum(n_steps(e, min(e.n_training or n_training, n_training)) for e in todo)
@@ -97,7 +99,7 @@ def _side_by_side(todo: Sequence[Experiment], prepared: Prepared, device: str, d
         try:
             with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(os.getpid(),)) as pool:
                 futures: dict[Future[Run], Experiment] = {
-                    pool.submit(_run_here, e, prepared.folder, device, deadline, told): e for e in todo}
+                    pool.submit(_run_here, e, prepared.folder, tested and tested.folder, device, deadline, told): e for e in todo}
                 for future in as_completed(futures):
                     yield futures[future], future.result
         finally:
@@ -149,11 +151,12 @@ def _begin(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run_here(experiment: Experiment, folder: Path, device: str, deadline: float | None, told: queue.Queue) -> Run:
+def _run_here(experiment: Experiment, folder: Path, tested: Path | None, device: str, deadline: float | None, told: queue.Queue) -> Run:
     """One run in a worker. `time.monotonic()` is one clock for all processes of a machine, so the deadline holds here too."""
     if deadline is not None and time.monotonic() >= deadline:
         raise OutOfTime("the time budget ended before this run began")
     teller = _Teller(told)
-    run = runs.run(experiment, open_prepared(folder), device=device, deadline=deadline, bar=teller)
+    run = runs.run(experiment, open_prepared(folder), tested=open_prepared(tested) if tested else None, device=device, deadline=deadline,
+                   bar=teller)
     teller.flush()
     return run

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecgstudy import files
-from ecgstudy.data.labels import LabelSet, label_set
+from ecgstudy.data.labels import LabelSet, as_published_by, label_set
 from ecgstudy.errors import ConfigurationError, require_known
 
 RESULT_SCHEMA = 1       # raised when the meaning of a stored result changes; part of every key
@@ -36,6 +36,7 @@ class Experiment:
     epochs, patience: at most so many, stopped after `patience` epochs without a better validation macro-AUROC.
     schedule: "step" multiplies the rate by `schedule_factor` every `schedule_step` epochs; "cosine" falls to 0 over `epochs`.
     precision: "auto" is bf16 on CUDA and fp32 on the CPU, where bf16 is emulated and several times slower.
+    tested_on: another data set whose test fold is scored instead, on the classes that the two share; "" for the own one.
     """
 
     dataset: str
@@ -55,9 +56,12 @@ class Experiment:
     schedule_factor: float = 0.1
     precision: str = "auto"
     subset_seed: int = 0
+    tested_on: str = ""
 
     def __post_init__(self) -> None:
-        label_set(self.dataset, self.task)
+        labels = label_set(self.dataset, self.task)
+        if self.tested_on:
+            as_published_by(labels, self.tested_on)
         require_known("profile", self.profile, PROFILES)
         require_known("schedule", self.schedule, SCHEDULES)
         require_known("precision", self.precision, PRECISIONS)
@@ -77,6 +81,8 @@ class Experiment:
         """Plain JSON values; `from_json` gives an equal experiment back."""
         values = dataclasses.asdict(self)
         values["settings"] = {name: list(value) if isinstance(value, tuple) else value for name, value in self.settings}
+        if not self.tested_on:          # most runs; leaving it out keeps the keys of those made before the field was there
+            del values["tested_on"]
         return values
 
     @classmethod

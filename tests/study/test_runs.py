@@ -7,6 +7,7 @@ import pytest
 
 from ecgstudy import files
 from ecgstudy.data import splits
+from ecgstudy.data.labels import NINE_IN_PTBXL
 from ecgstudy.errors import ConfigurationError, DataError, LockedError
 from ecgstudy.study import ledger, runs
 
@@ -127,3 +128,32 @@ class TestLedger:
         with pytest.raises(DataError, match="already holds another result"):
             ledger.publish(other)
         assert ledger.read_run(path).result == run.result
+
+
+class TestTestedOnOtherData:
+    @pytest.fixture
+    def real(self, make_tiny):
+        """The tiny data under PTB-XL's statements, as another data set of other records."""
+        tiny = make_tiny("real", 360, seed=5)
+        statements = [NINE_IN_PTBXL[name] for name in tiny.table["statements"]]
+        return dataclasses.replace(tiny, dataset="ptbxl", digest="real", table=tiny.table.assign(statements=statements, age=70))
+
+    def test_the_other_test_fold_is_scored_on_the_shared_classes(self, tiny, real, experiment):
+        elsewhere = dataclasses.replace(experiment, n_training=0, epochs=4, patience=4, tested_on="ptbxl")
+        run = runs.run(elsewhere, tiny, tested=real)
+        assert run.result["scores"]["test"]["macro_auroc"] > 0.9 and run.result["data"]["classes"][1] == "AF"
+        own = runs.run(dataclasses.replace(elsewhere, tested_on=""), tiny)
+        assert own.key != run.key and own.result["thresholds"] == run.result["thresholds"]
+        np.testing.assert_array_equal(own.predictions.validation_logits, run.predictions.validation_logits)
+        assert not np.array_equal(own.predictions.test_logits, run.predictions.test_logits)
+
+    def test_it_needs_those_data_and_shared_classes(self, tiny, experiment):
+        with pytest.raises(ConfigurationError, match="the experiment is on 'ptbxl', the prepared data are ''"):
+            runs.run(dataclasses.replace(experiment, tested_on="ptbxl"), tiny)
+        with pytest.raises(ConfigurationError, match="no statements of chapman are known"):
+            dataclasses.replace(experiment, tested_on="chapman")
+
+    def test_an_experiment_on_its_own_data_keeps_the_key_it_had(self, experiment):
+        assert "tested_on" not in experiment.to_json()
+        elsewhere = dataclasses.replace(experiment, tested_on="ptbxl")
+        assert type(experiment).from_json(elsewhere.to_json()) == elsewhere
