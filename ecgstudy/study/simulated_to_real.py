@@ -61,5 +61,5 @@ def reading(runs: Sequence[Run], profile: str) -> str:
     met = [model for model, value in found.items() if value.estimate >= TARGET]
     verdict = (f"reached by {', '.join(f'`{model}`' for model in met)}" if met else "reached by neither")
     return (f"Mean AUROC over {', '.join(CLASSES)} without having seen one recorded ECG: {told}. The mark of {TARGET:.2f} that this "
-            f"study set beforehand is {verdict}. A simulator that passes is good for testing explanations of these classes; it does not replace "
-            "recordings, and a class that scores low is one that is drawn differently from how it is recorded.")
+            f"study set beforehand is {verdict}. A simulator that passes is good for testing explanations of these classes; it does not "
+            "replace recordings, and a class that scores low is one that is drawn differently from how it is recorded.")
