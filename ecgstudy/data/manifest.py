@@ -245,7 +245,11 @@ def _counts_of_tasks(value: Any) -> dict[str, dict[str, int]]:
     """Task -> class -> recordings; that tasks and classes are those of the label sets is checked with the data set's name."""
     if not isinstance(value, dict) or not all(isinstance(counts, dict) for counts in value.values()):
         raise ValueError("a mapping of task to {class: recordings}, {} where there are none")
-    return {task: {name: _count(n) for name, n in counts.items()} for task, counts in value.items()}
+    for task, counts in value.items():
+        for name, n in counts.items():
+            if type(n) is not int or n < 1:
+                raise ValueError(f"a whole number of at least 1 for {task}.{name}")
+    return value
 
 
 def _exclusions(value: Any) -> tuple[Exclusion, ...]:
@@ -302,8 +306,8 @@ def _source(path: Path, name: str, entry: Any) -> Source:
     if made.fs not in made.rates:
         raise ConfigurationError(f"{path}: {name}.fs {made.fs} is none of {name}.rates {list(made.rates)}; correct one of them")
     if bool(made.tasks) != bool(made.counted):
-        raise ConfigurationError(f"{path}: {name}.counted is {_shown(made.counted)} beside {len(made.tasks)} tasks; say what the counts "
-                                 'were taken from, "" where there are none')
+        raise ConfigurationError(f"{path}: {name}.counted is {_shown(made.counted)} and {name}.tasks has {len(made.tasks)}; say what the "
+                                 'counts were taken from, "" where there are none')
     return made
 
 
