@@ -301,6 +301,13 @@ def _source(path: Path, name: str, entry: Any) -> Source:
             raise ConfigurationError(f"{path}: {name}.{key} is {_shown(entry[key])}; expected {error}") from None
     values["tasks"] = {task: _in_order(path, name, task, counts) for task, counts in values["tasks"].items()}
     made = Source(name=name, **values)
+    _require_agreement(path, made)
+    return made
+
+
+def _require_agreement(path: Path, made: Source) -> None:
+    """Values that are right each by themselves must also fit together."""
+    name = made.name
     if not made.wants(made.example):
         raise ConfigurationError(f"{path}: {name}.example {made.example!r} matches none of {name}.files; correct one of them")
     if made.fs not in made.rates:
@@ -308,7 +315,11 @@ def _source(path: Path, name: str, entry: Any) -> Source:
     if bool(made.tasks) != bool(made.counted):
         raise ConfigurationError(f"{path}: {name}.counted is {_shown(made.counted)} and {name}.tasks has {len(made.tasks)}; say what the "
                                  'counts were taken from, "" where there are none')
-    return made
+    label_sets = [TASKS[name][task] for task in made.tasks]
+    counted = {statement for each in label_sets for k in each.classes for statement in each.members.get(k, (k,))}
+    if uncoded := sorted(counted - set(CODES.get(made.codes, {}).values())):
+        raise ConfigurationError(f"{path}: {name}.codes is {made.codes!r}, which has no code for {', '.join(uncoded)}; expected the table "
+                                 f"of ecgstudy/data/labels.py that {name} is coded by, one of {', '.join(CODES)}")
 
 
 def _in_order(path: Path, name: str, task: str, counts: dict[str, int]) -> dict[str, int]:
