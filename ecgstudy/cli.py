@@ -69,9 +69,12 @@ def parser() -> argparse.ArgumentParser:
     for name, verb, text in (("fetch", _fetch, "download a data set; resumes where it stopped"),
                              ("prepare", _prepare, "make its one array and table")):
         added = _verb(data, name, verb, text)
-        added.add_argument("dataset", choices=DATASETS)
+        added.add_argument("dataset", choices=(*DATASETS, "ludb") if name == "fetch" else DATASETS)
         if name == "fetch":
+            added.add_argument("--budget", type=float, metavar="GB", help="refuse where about more than this is missing")
             added.add_argument("--repair", action="store_true", help="check every file against its hash and replace what differs")
+    _verb(data, "cite", _cite, "what a paper names: article, DOI, licence").add_argument("dataset", help="e.g. ptbxl, or all")
+    _verb(data, "croissant", _croissant, "its description for machines, as JSON").add_argument("dataset", help="e.g. ptbxl")
     _verb(data, "status", _status, "what is here, what is missing, how large it is")
 
     _verb(verbs, "models", _models, "list the registered models")
@@ -131,7 +134,8 @@ def _fetch(options: argparse.Namespace) -> None:
         raise ConfigurationError("the synthetic data set is simulated, not fetched; use `python -m ecgstudy data prepare synthetic`")
     from ecgstudy.data.fetch import fetch
 
-    print(f"{options.dataset} is in {fetch(options.dataset, repair=options.repair)}")
+    budget = None if options.budget is None else options.budget * 1e9
+    print(f"{options.dataset} is in {fetch(options.dataset, repair=options.repair, budget=budget)}")
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -139,6 +143,21 @@ def _prepare(options: argparse.Namespace) -> None:
 
     prepared = prepare(options.dataset)
     print(f"{options.dataset}: {len(prepared.table)} records in {prepared.folder}, digest {prepared.digest[:12]}")
+
+
+def _cite(options: argparse.Namespace) -> None:
+    from ecgstudy.data.manifest import manifest
+
+    entries = manifest()
+    names = entries if options.dataset == "all" else [require_known("data set", options.dataset, (*entries, "all"))]
+    print("\n\n".join(entries[name].cite() for name in names))
+
+
+def _croissant(options: argparse.Namespace) -> None:
+    from ecgstudy.data.croissant import croissant
+    from ecgstudy.data.manifest import source
+
+    print(json.dumps(croissant(source(options.dataset)), indent=2, ensure_ascii=False))
 
 
 def _status(options: argparse.Namespace) -> None:

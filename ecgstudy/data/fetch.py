@@ -32,28 +32,32 @@ LISTED = re.compile(r"([0-9a-fA-F]{64})[ \t]+\*?(\S.*)")
 
 
 def fetch(dataset: str, destination: Path | None = None, *, workers: int = 8, base: str | None = None,
-          repair: bool = False) -> Path:
+          repair: bool = False, budget: float | None = None) -> Path:
     """Make the folder of a data set complete and return it; nothing that is there already is downloaded again.
 
     dataset: a name of the manifest. destination: its folder, default `Source.path()`. workers: parallel downloads.
     base: another server of the same tree, used instead of the publisher and the mirrors. repair: also check the files of a
-    complete folder, and replace those whose hash differs.
-    Raises ConfigurationError for an unknown data set; DataError where the network, the server or the disk fails, saying what to
-    do; LockedError where another process fetches into the same folder.
+    complete folder, and replace those whose hash differs. budget: bytes; where the estimate of what is missing exceeds it, refuse
+    before the network is asked for anything.
+    Raises ConfigurationError for an unknown data set or beyond the budget; DataError where the network, the server or the disk
+    fails, saying what to do; LockedError where another process fetches into the same folder.
     """
     entry = source(dataset)
     if base is not None:
         entry = replace(entry, base=base.rstrip("/") + "/", mirrors=())
-    return fetch_source(entry, destination, workers=workers, repair=repair)
+    return fetch_source(entry, destination, workers=workers, repair=repair, budget=budget)
 
 
-def fetch_source(entry: Source, destination: Path | None = None, *, workers: int = 8, repair: bool = False) -> Path:
+def fetch_source(entry: Source, destination: Path | None = None, *, workers: int = 8, repair: bool = False,
+                 budget: float | None = None) -> Path:
     """`fetch` for an entry that need not stand in the manifest."""
     if workers < 1:
         raise ConfigurationError(f"workers is {workers}; expected at least 1")
     folder = _folder(entry, destination)
     if not repair and _kept(entry, folder) and available(entry, folder):
         return folder
+    if budget is not None:
+        _require_budget(entry, folder, budget)
     client = Client()
     sums = _checksums(client, entry, folder)
     _require_space(entry, folder, sum(not (folder / name).is_file() for name in sums) / len(sums))
@@ -239,6 +243,17 @@ def _require_space(entry: Source, folder: Path, share: float) -> None:
     if needed > free:
         raise DataError(f"{entry.name} needs about {_size(needed)} more in {folder}, but {_size(free)} are free; make room, or "
                         "choose another disk with ECGSTUDY_DATA")
+
+
+def _require_budget(entry: Source, folder: Path, budget: float) -> None:
+    """Refuse where the estimate of what is missing exceeds the budget; what an earlier fetch completed does not count."""
+    if not budget > 0:
+        raise ConfigurationError(f"the budget is {budget:g} bytes; expected a number above 0")
+    kept = _kept(entry, folder)
+    share = sum(not (folder / name).is_file() for name in kept) / len(kept) if kept else 1.0
+    if (needed := entry.approximate_bytes * share) > budget:
+        raise ConfigurationError(f"{entry.name} needs about {_size(needed)}, more than the budget of {_size(budget)}; nothing was "
+                                 f"downloaded. Give a larger budget, or none: {_command(entry)}")
 
 
 @contextlib.contextmanager

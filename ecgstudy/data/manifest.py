@@ -1,20 +1,53 @@
 """The data manifest: what each public data set is, where its files come from, and where they belong.
 
-`data_manifest.yaml` at the top of the checkout is the one place that names addresses, versions, licences and citations.
-Its keys are explained at its head. Reading it checks every value and says which key to mend.
+`data_manifest.yaml` at the top of the checkout is the one place that names addresses, versions, licences and citations, and
+describes who was recorded, how, with which labels and how many of each. Its keys are explained at its head. The checks below are
+its schema: reading it checks every value, refuses unknown keys, and says which key to mend. Codes of classes are not repeated in
+it: it names a table of `ecgstudy/data/labels.py`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ecgstudy import files
+from ecgstudy.data.labels import CHAPMAN_SNOMED, CPSC_SNOMED, PTBXL_STATEMENTS, TASKS
 from ecgstudy.errors import ConfigurationError, require_known, unknown
+
+LICENSES = {        # SPDX name -> the licence's own page
+    "CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/",
+    "ODC-By-1.0": "https://opendatacommons.org/licenses/by/1-0/",
+}
+# Tables that the manifest may name. A set of statements is its own code: code and statement are the same word.
+CODES: dict[str, dict[str, str]] = {
+    "CPSC_SNOMED": CPSC_SNOMED, "CHAPMAN_SNOMED": CHAPMAN_SNOMED,
+    "PTBXL_STATEMENTS": {statement: statement for statement in sorted(PTBXL_STATEMENTS)},
+}
+NAN = {"refuse": "a recording with a sample that is not a finite number is refused by name; nothing is filled in"}
+FOLDS = {
+    "published": "the publisher's ten folds, kept",
+    "stratified": "none are published; this study makes ten, stratified by class, the same ones every time",
+    "none": "none: nothing is trained on it",
+}
+PATIENTS = {
+    "published": "the publisher's ids; no patient is in two folds",
+    "single": "the publisher states one recording a patient, so each recording is its own patient",
+    "unpublished": "no ids are published; each recording counts as its own patient, so a patient recorded twice may be in two folds",
+}
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Recordings that are never used. records: their ids as in the record table; reason: why, in words."""
+
+    records: tuple[str, ...]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -22,7 +55,9 @@ class Source:
     """One published data set.
 
     name: what the study calls it (`cpsc`). fs: sampling rate in Hz. seconds: shortest and longest recording. files: patterns of
-    the names under `folder`; approximate_bytes: their size, an estimate. The other fields are as in the manifest's head.
+    the names under `folder`; approximate_bytes: their size, an estimate. codes: a key of CODES; nan, folds, patients: keys of the
+    tables of these names, which say what each means. tasks: task -> class -> recordings, in the order of the label set.
+    The other fields are as in the manifest's head.
     """
 
     name: str
@@ -44,6 +79,19 @@ class Source:
     seconds: tuple[float, float]
     approximate_bytes: int
     by_hand: str
+    population: str
+    device: str
+    rates: tuple[int, ...]
+    resolution: str
+    labels: str
+    codes: str
+    tasks: dict[str, dict[str, int]]
+    counted: str
+    layout: str
+    exclusions: tuple[Exclusion, ...]
+    nan: str
+    folds: str
+    patients: str
 
     def path(self) -> Path:
         """Its folder: under ECGSTUDY_DATA where that is set, else under the study's own cache folder."""
@@ -57,6 +105,15 @@ class Source:
     def wants(self, name: str) -> bool:
         """Whether a stored name such as `g1/A0001.hea` belongs to what the study uses."""
         return any(_matches(name, pattern) for pattern in self.files)
+
+    def excluded(self) -> dict[str, str]:
+        """{record id: reason} of the recordings that are never used."""
+        return {record: exclusion.reason for exclusion in self.exclusions for record in exclusion.records}
+
+    def cite(self) -> str:
+        """What a paper that uses it names, as plain text: article, data set with version and DOI, licence."""
+        return (f"{self.citation}\n{self.title}. Version {self.version}. https://doi.org/{self.doi}\n"
+                f"Licence: {self.license}, {LICENSES[self.license]}")
 
 
 def manifest(path: Path | None = None) -> dict[str, Source]:
@@ -161,11 +218,64 @@ def _range(value: Any) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
+def _list_of_counts(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or value != sorted(set(map(_count, value))):
+        raise ValueError("a list of whole numbers of at least 1, rising")
+    return tuple(value)
+
+
+def _doi(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"10\.\d{4,9}/\S+", value):
+        raise ValueError("a DOI without address, such as 10.13026/kfzx-aw45")
+    return value
+
+
+def _one_of(accepted: Iterable[str]) -> Callable[[Any], str]:
+    names = tuple(accepted)
+
+    def checked(value: Any) -> str:
+        if value not in names:
+            raise ValueError(f"one of {', '.join(name or repr(name) for name in names)}")
+        return value
+
+    return checked
+
+
+def _counts_of_tasks(value: Any) -> dict[str, dict[str, int]]:
+    """Task -> class -> recordings; that tasks and classes are those of the label sets is checked with the data set's name."""
+    if not isinstance(value, dict) or not all(isinstance(counts, dict) for counts in value.values()):
+        raise ValueError("a mapping of task to {class: recordings}, {} where there are none")
+    for task, counts in value.items():
+        for name, n in counts.items():
+            if type(n) is not int or n < 1:
+                raise ValueError(f"a whole number of at least 1 for {task}.{name}")
+    return value
+
+
+def _exclusions(value: Any) -> tuple[Exclusion, ...]:
+    expected = "a list of {records: [ids], reason: text} that names each id once, [] where there are none"
+    if not isinstance(value, list) or not all(isinstance(each, dict) and each.keys() == {"records", "reason"} for each in value):
+        raise ValueError(expected)
+    found = []
+    for each in value:
+        ids = each["records"]
+        if not isinstance(ids, list) or not ids or not all(type(one) in (int, str) and str(one).strip() for one in ids):
+            raise ValueError(expected)
+        found.append(Exclusion(tuple(str(one) for one in ids), _text(each["reason"])))
+    names = [name for exclusion in found for name in exclusion.records]
+    if len(set(names)) != len(names):
+        raise ValueError(expected)
+    return tuple(found)
+
+
 CHECKS: dict[str, Callable[[Any], Any]] = {
-    "title": _text, "version": _text, "doi": _text, "license": _text, "citation": _text,
+    "title": _text, "version": _text, "doi": _doi, "license": _one_of(LICENSES), "citation": _text,
     "folder": _relative, "base": _address, "mirrors": _list_of(_address, 0), "checksums": _relative, "prefix": _folder_prefix,
     "files": _list_of(_relative, 1), "example": _relative, "recordings": _count, "fs": _count, "leads": _count,
     "seconds": _range, "approximate_bytes": _count, "by_hand": _text_or_empty,
+    "population": _text, "device": _text_or_empty, "rates": _list_of_counts, "resolution": _text, "labels": _text,
+    "codes": _one_of((*CODES, "")), "tasks": _counts_of_tasks, "counted": _text_or_empty, "layout": _text,
+    "exclusions": _exclusions, "nan": _one_of(NAN), "folds": _one_of(FOLDS), "patients": _one_of(PATIENTS),
 }
 
 
@@ -189,10 +299,41 @@ def _source(path: Path, name: str, entry: Any) -> Source:
             values[key] = check(entry[key])
         except ValueError as error:
             raise ConfigurationError(f"{path}: {name}.{key} is {_shown(entry[key])}; expected {error}") from None
+    values["tasks"] = {task: _in_order(path, name, task, counts) for task, counts in values["tasks"].items()}
     made = Source(name=name, **values)
+    _require_agreement(path, made)
+    return made
+
+
+def _require_agreement(path: Path, made: Source) -> None:
+    """Values that are right each by themselves must also fit together."""
+    name = made.name
     if not made.wants(made.example):
         raise ConfigurationError(f"{path}: {name}.example {made.example!r} matches none of {name}.files; correct one of them")
-    return made
+    if made.fs not in made.rates:
+        raise ConfigurationError(f"{path}: {name}.fs {made.fs} is none of {name}.rates {list(made.rates)}; correct one of them")
+    if bool(made.tasks) != bool(made.counted):
+        raise ConfigurationError(f"{path}: {name}.counted is {_shown(made.counted)} and {name}.tasks has {len(made.tasks)}; say what the "
+                                 'counts were taken from, "" where there are none')
+    label_sets = [TASKS[name][task] for task in made.tasks]
+    counted = {statement for each in label_sets for k in each.classes for statement in each.members.get(k, (k,))}
+    if uncoded := sorted(counted - set(CODES.get(made.codes, {}).values())):
+        raise ConfigurationError(f"{path}: {name}.codes is {made.codes!r}, which has no code for {', '.join(uncoded)}; expected the table "
+                                 f"of ecgstudy/data/labels.py that {name} is coded by, one of {', '.join(CODES)}")
+
+
+def _in_order(path: Path, name: str, task: str, counts: dict[str, int]) -> dict[str, int]:
+    """The counts of one task in the order of its label set, which must know the task and have these classes."""
+    known = TASKS.get(name, {})
+    if task not in known:
+        raise ConfigurationError(f"{path}: in {name}.tasks, {unknown('task', task, known)}")
+    classes = known[task].classes
+    for each in counts:
+        if each not in classes:
+            raise ConfigurationError(f"{path}: in {name}.tasks.{task}, {unknown('class', each, classes)}")
+    if missing := [each for each in classes if each not in counts]:
+        raise ConfigurationError(f"{path}: {name}.tasks.{task} lacks {', '.join(missing)}; give the recordings of every class")
+    return {each: counts[each] for each in classes}
 
 
 def _shown(value: Any) -> str:
