@@ -17,6 +17,7 @@ from ecgstudy import files
 from ecgstudy.errors import ConfigurationError, StudyError, require_known, unknown
 
 DATASETS = ("synthetic", "ptbxl", "cpsc", "chapman")
+RECORDED = (*DATASETS[1:], "ludb")      # whose recordings can be checked; LUDB has boundaries of waves and no task
 
 
 class Parser(argparse.ArgumentParser):
@@ -72,6 +73,8 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("dataset", choices=DATASETS)
         if name == "fetch":
             added.add_argument("--repair", action="store_true", help="check every file against its hash and replace what differs")
+    check = _verb(data, "check", _check, "look at every recording on disk and say what is odd; nothing is changed")
+    check.add_argument("dataset", choices=RECORDED)
     _verb(data, "status", _status, "what is here, what is missing, how large it is")
 
     _verb(verbs, "models", _models, "list the registered models")
@@ -136,6 +139,18 @@ def _prepare(options: argparse.Namespace) -> None:
 
     prepared = prepare(options.dataset)
     print(f"{options.dataset}: {len(prepared.table)} records in {prepared.folder}, digest {prepared.digest[:12]}")
+
+
+def _check(options: argparse.Namespace) -> int:
+    from ecgstudy.data.quality import KINDS, check, write_report
+
+    report = check(options.dataset)
+    path = write_report(report)
+    print(f"{report.dataset}: {report.n_records} recordings")
+    for kind, records, share, examples in report.table.itertuples(index=False):
+        print(f"{records:6}  {share:7.2%}  {kind:18}  {KINDS[kind]}{f': {examples}' if examples else ''}")
+    print(f"every finding: {path}")
+    return 3 if any(finding.kind == "refused" for finding in report.findings) else 0
 
 
 def _status(options: argparse.Namespace) -> None:
