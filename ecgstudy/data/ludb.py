@@ -9,8 +9,10 @@ stored units at one common gain. And a few dozen waves are marked without an ons
 from __future__ import annotations
 
 import csv
+import logging
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +22,8 @@ import pandas as pd
 from ecgstudy.data.record import Record, abridge, paired_headers, parse_age, parse_sex, read_exclusions, read_header, read_record
 from ecgstudy.errors import DataError
 from ecgstudy.leads import LEADS, lead_order
+
+logger = logging.getLogger(__name__)
 
 FS = 500
 UNITS_PER_MV = 1000.0       # assumed: the true step is not published; 1 uV gives amplitudes like PTB-XL's, of the same maker
@@ -50,6 +54,8 @@ def catalog(folder: Path) -> pd.DataFrame:
     if strange := sorted(paths.keys() - rows.keys()):
         raise DataError(f"{folder}: {len(strange)} recordings have no row in ludb.csv: {abridge(strange)}; fetch it again with "
                         "`python -m ecgstudy data fetch ludb`")
+    if absent := [name for name in rows if name not in paths]:
+        logger.warning("ludb: %d rows of ludb.csv have no recording in %s: %s", len(absent), folder, abridge(absent))
     names = sorted(paths, key=int)
     texts = {name: [";".join(line.strip() for line in rows[record][column].splitlines()) for record in names]
              for column, name in COLUMNS.items()}
@@ -135,9 +141,11 @@ def _table(path: Path) -> dict[str, dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read ({error}); fetch it with `python -m ecgstudy data fetch ludb`") from None
     for number, row in enumerate(rows, 1):
-        if any(row.get(column) is None for column in columns) or not row["ID"].isdigit():
+        if any(row.get(column) is None for column in columns) or not row["ID"].isdecimal():
             raise DataError(f"{path}, row {number}: expected the columns {', '.join(columns)} with a number as ID; it is cut or "
                             "edited, fetch it again with `python -m ecgstudy data fetch ludb --repair`")
+    if twice := sorted(name for name, count in Counter(row["ID"] for row in rows).items() if count > 1):
+        raise DataError(f"{path} names {abridge(twice)} twice; each recording may stand once")
     return {row["ID"]: row for row in rows}
 
 

@@ -27,7 +27,7 @@ from ecgstudy import files
 from ecgstudy.data import chapman, ludb, manifest, ptbxl
 from ecgstudy.data.prepare import find_source
 from ecgstudy.data.record import Record, read_exclusions, read_record
-from ecgstudy.errors import AbsentError, DataError, RunError, require_known
+from ecgstudy.errors import AbsentError, ConfigurationError, DataError, RunError, require_known
 from ecgstudy.leads import LEADS, limb_residuals
 from ecgstudy.progress import progress
 
@@ -57,6 +57,7 @@ STEPS = 2.5                     # an identity of rounded values is off by 1.5 st
 REVERSED_CORRELATION = -0.5     # leads I and V6 look to the same side, so their slopes agree unless I is upside down
 REVERSED_POLARITY = 0.1         # of a lead's range, how much more of it lies to one side of its median
 PARALLEL_FROM = 2000            # recordings; below it, starting processes costs more than they save
+MOST_WORKERS = 8                # more would still be starting when these are done
 CHUNK = 256                     # recordings that a process takes at a time
 SCHEMA = 1
 
@@ -136,34 +137,39 @@ def _amplitude(record: Record) -> Looked:
 
 def _limb_leads(record: Record) -> Looked:
     """Departures from the limb identities and, where a permutation or a sign ends them, which."""
-    if not np.isfinite(record.signal).all():
+    whole = np.isfinite(record.signal).all(axis=0)
+    recorded = record.signal if whole.all() else record.signal[:, whole]
+    if not whole.any():
         return
-    tolerance = STEPS * _step(record.signal)
-    departures = limb_residuals(record.signal)
+    tolerance = STEPS * _step(recorded)
+    departures = limb_residuals(recorded)
     broken = [lead for lead, departure in departures.items() if departure > tolerance]
     if not broken:
         return
     listed = ", ".join(f"{lead} by {departures[lead]:.3f}" for lead in broken)
     yield "limb_identities", broken, f"depart in mV: {listed}; up to {tolerance:g} is tolerated"
-    if (mended := _mending(record.signal, tolerance)) is not None:
+    if (mended := _mending(recorded, tolerance)) is not None:
         yield "suspected_swap", *mended
 
 
 def _arm_electrodes(record: Record) -> Looked:
     """RA and LA exchanged turns lead I upside down and exchanges II with III and aVR with aVL: every identity still holds.
 
-    What gives it away is lead I against V6, which the exchange does not touch. Dextrocardia looks the same in the limb leads.
+    What gives it away is lead I against V6, which the exchange does not touch. Exchanged on purpose in 2,000 recordings of
+    PTB-XL, 69 % are found; as published, 6 of all 21,799, of which 3 are paced and 2 have a lateral infarction.
     """
+    if not np.isfinite(record.signal).all():
+        return
     one, avr, six = (record.signal[LEADS.index(lead)] for lead in ("I", "aVR", "V6"))
     half = max(1, record.fs // 100)
     slopes = [lead[2 * half:] - lead[:-2 * half] for lead in (one, six)]       # over 20 ms: the QRS, without baseline wander
     energy = float(np.sqrt(np.square(slopes[0]).sum() * np.square(slopes[1]).sum()))
     if not energy > 0 or (agreement := float((slopes[0] * slopes[1]).sum()) / energy) > REVERSED_CORRELATION:
         return
-    if _polarity(one) < -REVERSED_POLARITY and _polarity(avr) > REVERSED_POLARITY:
+    if _polarity(one) < -REVERSED_POLARITY and _polarity(avr) > REVERSED_POLARITY and _polarity(six) > REVERSED_POLARITY:
         yield ("suspected_reversal", ["I", "II", "III", "aVR", "aVL"],
-               f"RA and LA: I is mostly negative and aVR positive, and I runs against V6 (correlation of slopes {agreement:.2f}); "
-               "dextrocardia looks alike")
+               f"RA and LA: I is mostly negative, aVR and V6 mostly positive, and I runs against V6 (correlation of slopes "
+               f"{agreement:.2f}); pacing, a lateral infarction and dextrocardia can look alike")
 
 
 def _length(record: Record) -> Looked:
@@ -237,15 +243,17 @@ def _polarity(lead: np.ndarray) -> float:
 def check(dataset: str, source: Path | None = None, workers: int | None = None) -> Report:
     """Inspect every recording of a data set on disk; one that cannot be read is a finding of kind `refused`.
 
-    source: its folder, default as for `prepare`. workers: processes, default one for each core that this process may use,
-    and one for a small data set; the report is the same for any number. Raises ConfigurationError for an unknown data set,
-    AbsentError where it is not on this machine, RunError where a process was killed.
+    source: its folder, default as for `prepare`. workers: processes, default one for each core up to MOST_WORKERS, and one for
+    a small data set; the report is the same for any number. Raises ConfigurationError for an unknown data set, AbsentError
+    where it is not on this machine, RunError where a process was killed.
     """
+    if workers is not None and workers < 1:
+        raise ConfigurationError(f"workers is {workers}; expected at least 1")
     folder = _folder(require_known("dataset", dataset, DATASETS), source)
     paths = recordings(dataset, folder)
     if not paths:
         raise AbsentError(f"{folder} holds no recordings of {dataset}; fetch them with `python -m ecgstudy data fetch {dataset}`")
-    workers = workers or (len(os.sched_getaffinity(0)) if len(paths) >= PARALLEL_FROM else 1)
+    workers = workers or (min(os.cpu_count() or 1, MOST_WORKERS) if len(paths) >= PARALLEL_FROM else 1)
     chunks = [paths[start:start + CHUNK] for start in range(0, len(paths), CHUNK)]
     look = functools.partial(_inspect_files, dataset)
     findings: list[Finding] = []

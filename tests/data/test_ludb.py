@@ -18,6 +18,12 @@ from ecgstudy.leads import LEADS, limb_residuals
 HEADER = ",".join(["ID", "Sex", "Age", *COLUMNS])
 
 
+def add_row(folder, name):
+    """Another row in ludb.csv."""
+    with open(folder / "ludb.csv", "a", encoding="utf-8") as file:
+        file.write(f"{name},M,50,Sinus rhythm,,,,,,,,\n")
+
+
 def write_ludb(folder, *, marks=(("(", 100), ("N", 120), (")", 140)), n_records=1):
     """Records 1 to n: header gains differ by lead, and every lead carries the same marks."""
     samples = np.array([sample for _, sample in marks])
@@ -59,6 +65,14 @@ def test_catalog_rows(tmp_path):
     first = table.iloc[0]
     assert (first.age, first.sex, first.fs, first.path.name) == (90.0, "female", 500, "1.hea")
     assert first.statements == "Sinus rhythm;Wandering atrial pacemaker" and first.axis.endswith("normal") and first.pacing == ""
+
+
+def test_gaps_are_logged_and_repeated_rows_refused(tmp_path, caplog):
+    add_row(write_ludb(tmp_path), 2)
+    assert list(catalog(tmp_path).record_id) == ["1"] and "1 rows of ludb.csv have no recording" in caplog.text
+    add_row(tmp_path, 2)
+    with pytest.raises(DataError, match="names 2 twice"):
+        catalog(tmp_path)
 
 
 @pytest.mark.parametrize(("old", "new", "said"), [

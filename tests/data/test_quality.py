@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ecgstudy.cli import RECORDED, main
 from ecgstudy.data import quality
 from ecgstudy.data.quality import DATASETS, KINDS, Finding, Report, check, inspect, read_report, recordings, write_report
 from ecgstudy.data.record import Record, read_record
-from ecgstudy.errors import AbsentError, ConfigurationError, DataError
+from ecgstudy.errors import AbsentError, ConfigurationError, DataError, RunError
 from ecgstudy.leads import LEADS
 
 
@@ -82,6 +83,12 @@ def test_limb_leads_in_another_order_are_named(tmp_path, clean):
     assert swap.leads == ("I", "II", "III") and "taken as II, III, I, aVR" in swap.detail
 
 
+def test_a_swap_is_named_beside_invalid_samples(tmp_path, clean):
+    clean[7, 100:125] = -32768
+    found = inspect(record_of(tmp_path, clean, leads=["II", "I", *LEADS[2:]]))
+    assert kinds(found) == ["not_finite", "limb_identities", "suspected_swap"] and found[2].leads == ("I", "II")
+
+
 def test_a_contradiction_that_nothing_explains_names_no_swap(tmp_path, clean):
     clean[2, 700:720] += 30
     found = inspect(record_of(tmp_path, clean))
@@ -137,6 +144,12 @@ def test_samples_that_are_no_number(tmp_path, clean):
     found = inspect(record_of(tmp_path, clean))
     assert kinds(found) == ["not_finite"] and found[0].leads == ("I", "V2")
     assert found[0].detail == "I 0.02% of its samples; V2 0.50% of its samples"
+
+
+def test_infinite_samples_are_found(tmp_path, clean, recwarn):
+    record = record_of(tmp_path, clean)
+    record.signal[11, 40:42] = np.inf, -np.inf
+    assert inspect(record) == [Finding("R1", "not_finite", ("V6",), "V6 0.04% of its samples")] and not recwarn.list
 
 
 def test_nothing_but_invalid_samples_warns_of_nothing(tmp_path, clean, recwarn):
@@ -195,6 +208,16 @@ def test_check_counts_each_kind_and_goes_on_after_a_refusal(tree):
 def test_several_processes_give_the_same_report(tree, monkeypatch):
     monkeypatch.setattr(quality, "CHUNK", 5)
     assert check("ptbxl", tree, workers=2) == check("ptbxl", tree, workers=1)
+
+
+def test_a_killed_process_is_told():
+    with pytest.raises(RunError, match="was killed"):
+        list(quality._each(os._exit, [1, 1], workers=2))
+
+
+def test_workers_must_be_positive(tree):
+    with pytest.raises(ConfigurationError, match="workers is 0"):
+        check("ptbxl", tree, workers=0)
 
 
 def test_a_record_with_two_findings_of_a_kind_counts_once():
@@ -316,6 +339,16 @@ def test_real_arm_reversal_is_mostly_found_and_seldom_invented(tmp_path):
     exchanged = [Record(record.record_id, reversed_arms(record.signal), record.fs, record.age, record.sex, (), record.source)
                  for record in real]
     assert sum("suspected_reversal" in kinds(inspect(record)) for record in exchanged) > 0.55 * len(real)
+
+
+@needs_real("ptb-xl/records100/12000")
+@pytest.mark.parametrize(("name", "kind", "leads"), [
+    ("12722", "flat", ("V4", "V5", "V6")), ("02907", "saturated", ("V3",)), ("00421", "amplitude", ("V4",)),
+    ("06965", "limb_identities", ("III", "aVL", "aVF")), ("14144", "suspected_reversal", ("I", "II", "III", "aVR", "aVL")),
+])
+def test_real_oddities_of_ptbxl(name, kind, leads):
+    found = inspect(read_record(REAL / f"ptb-xl/records100/{name[:2]}000/{name}_lr.hea"))
+    assert leads in [finding.leads for finding in found if finding.kind == kind]
 
 
 @needs_real("ptb-xl/records100/00000")
