@@ -1,8 +1,8 @@
 """What is odd about a recording that can still be read: findings for a person to judge, and nothing is repaired.
 
-`inspect` looks at one recording, `check` at every recording of a data set on disk. A finding is not a verdict: a suspected swap may
-be the heart's own axis, a flat lead may be the only fault of a useful recording. What to leave out is written into the data
-set's exclude.txt, by the names that the findings carry.
+`inspect` looks at one recording, `check` at every recording of a data set on disk. A finding is not a verdict: a suspected
+reversal may be a pacemaker's beat, a flat lead the only fault of a useful recording. What a person then leaves out is written into
+the data set's exclude.txt, by the names that the findings carry.
 """
 
 from __future__ import annotations
@@ -205,9 +205,11 @@ def _longest_runs(mask: np.ndarray) -> np.ndarray:
 
 
 def _step(recorded: np.ndarray) -> float:
-    """The step of the digitiser in mV: the smallest change between two samples, typical of the limb leads."""
+    """The step of the digitiser in mV: the smallest change between two samples, typical of the limb leads that change at all."""
     changes = np.abs(np.diff(recorded[:6], axis=1))
-    return max(SMALLEST_STEP, float(np.median(np.where(changes > SMALLEST_STEP / 2, changes, np.inf).min(axis=1, initial=np.inf))))
+    smallest = np.where(changes > SMALLEST_STEP / 2, changes, np.inf).min(axis=1, initial=np.inf)
+    moving = smallest[np.isfinite(smallest)]
+    return max(SMALLEST_STEP, float(np.median(moving))) if moving.size else SMALLEST_STEP
 
 
 def _mending(recorded: np.ndarray, tolerance: float) -> tuple[list[str], str] | None:

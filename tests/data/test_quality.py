@@ -96,6 +96,12 @@ def test_a_contradiction_that_nothing_explains_names_no_swap(tmp_path, clean):
     assert "III by 0.03" in found[0].detail
 
 
+def test_flat_limb_leads_do_not_hide_the_contradiction(tmp_path, clean):
+    clean[3:6] = 0
+    found = inspect(record_of(tmp_path, clean))
+    assert kinds(found) == ["flat", "limb_identities"] and found[1].leads == ("aVR", "aVL", "aVF")
+
+
 def test_swapped_chest_leads_go_unseen_because_nothing_binds_them(tmp_path, clean):
     assert inspect(record_of(tmp_path, clean[[0, 1, 2, 3, 4, 5, 7, 6, 8, 9, 10, 11]])) == []
 
