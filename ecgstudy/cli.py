@@ -17,6 +17,7 @@ from ecgstudy import files
 from ecgstudy.errors import ConfigurationError, StudyError, require_known, unknown
 
 DATASETS = ("synthetic", "ptbxl", "cpsc", "chapman")
+RECORDED = (*DATASETS[1:], "ludb")      # whose recordings can be checked; LUDB has boundaries of waves and no task
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,12 +70,14 @@ def parser() -> argparse.ArgumentParser:
     for name, verb, text in (("fetch", _fetch, "download a data set; resumes where it stopped"),
                              ("prepare", _prepare, "make its one array and table")):
         added = _verb(data, name, verb, text)
-        added.add_argument("dataset", choices=(*DATASETS, "ludb") if name == "fetch" else DATASETS)
+        added.add_argument("dataset", choices=("synthetic", *RECORDED) if name == "fetch" else DATASETS)
         if name == "fetch":
             added.add_argument("--budget", type=float, metavar="GB", help="refuse where about more than this is missing")
             added.add_argument("--repair", action="store_true", help="check every file against its hash and replace what differs")
     _verb(data, "cite", _cite, "what a paper names: article, DOI, licence").add_argument("dataset", help="e.g. ptbxl, or all")
     _verb(data, "croissant", _croissant, "its description for machines, as JSON").add_argument("dataset", help="e.g. ptbxl")
+    check = _verb(data, "check", _check, "look at every recording on disk and say what is odd; nothing is changed")
+    check.add_argument("dataset", choices=RECORDED)
     _verb(data, "status", _status, "what is here, what is missing, how large it is")
 
     _verb(verbs, "models", _models, "list the registered models")
@@ -160,16 +163,29 @@ def _croissant(options: argparse.Namespace) -> None:
     print(json.dumps(croissant(source(options.dataset)), indent=2, ensure_ascii=False))
 
 
+def _check(options: argparse.Namespace) -> int:
+    from ecgstudy.data.quality import KINDS, check, write_report
+
+    report = check(options.dataset)
+    path = write_report(report)
+    print(f"{report.dataset}: {report.n_records} recordings")
+    for kind, records, share, examples in report.table.itertuples(index=False):
+        print(f"{records:6}  {share:7.2%}  {kind:18}  {KINDS[kind]}{f': {examples}' if examples else ''}")
+    print(f"every finding: {path}")
+    return 3 if any(finding.kind == "refused" for finding in report.findings) else 0
+
+
 def _status(options: argparse.Namespace) -> None:
+    from ecgstudy.data.fetch import available
     from ecgstudy.data.manifest import manifest
-    from ecgstudy.data.prepare import find_source
+    from ecgstudy.data.prepare import FOLDERS, find_source
 
     print(f"downloads and prepared data: {files.home()}")
     print("synthetic  the embedded simulator: always here")
     for name, entry in manifest().items():
-        folder = find_source(name, files.home()) if name in DATASETS else None
+        folder = entry.path() if available(entry) else find_source(name, files.home()) if name in FOLDERS else None
         where = str(folder) if folder else f"not here; `python -m ecgstudy data fetch {name}`"
-        size = f"{entry.recordings:,} recordings, about {entry.approximate_bytes / 1e9:.1f} GB"
+        size = f"{entry.recordings:,} recordings, about {entry.approximate_bytes / 1e6:,.0f} MB"
         print(f"{name:10} {entry.title}, {size}, {entry.license}: {where}")
 
 

@@ -17,6 +17,8 @@ from ecgstudy.cli import main
     (["run", "04_attention_ablatio"], "did you mean '04_attention_ablation'"),
     (["run", "04", "-p", "datset", "cpsc"], "did you mean 'dataset'"),
     (["data", "fetch", "synthetic"], "simulated, not fetched"),
+    (["data", "check", "synthetic"], "Accepted: ptbxl, cpsc, chapman, ludb"),
+    (["data", "check", "ludv"], "did you mean 'ludb'"),
     (["sweep"], "see `ecgstudy sweep --help`"),
 ])
 def test_usage_errors_exit_with_2_and_name_the_fix(words, message, capsys):
