@@ -21,8 +21,8 @@ DELAY = (0.14, 0.22)                # s from a wave's start to the R wave it bri
 SHORTEST_ANSWER = 0.33              # s
 
 # Cosine and sine parts of the harmonics 1 to 6. Frontal: a slow descent, then a deep notch. Sagittal: one deflection a cycle.
-FRONTAL = np.array([[0.128, 0.333], [0.202, 0.061], [0.082, -0.082], [-0.012, -0.048], [-0.018, -0.010], [-0.012, 0.004]])
-SAGITTAL = np.array([[-0.058, 0.232], [0.149, 0.101], [0.098, -0.069], [-0.019, -0.067], [-0.035, 0.000], [-0.002, 0.014]])
+FRONTAL = np.array([[0.155, 0.381], [0.217, 0.085], [0.109, -0.089], [-0.014, -0.068], [-0.028, -0.009], [-0.010, 0.008]])
+SAGITTAL = np.array([[-0.094, 0.259], [0.153, 0.112], [0.104, -0.077], [-0.022, -0.079], [-0.047, -0.005], [-0.010, 0.022]])
 HARMONICS = np.arange(1, len(FRONTAL) + 1)
 
 
@@ -40,9 +40,9 @@ def no_flutter(n: int) -> Flutter:
 
 
 def draw_flutter(rng: np.random.Generator, traces: list[Trace]) -> Flutter:
-    """Sizes of the flutter waves of those traces that flutter: 0.12 to 0.4 mV in II from peak to peak."""
+    """Sizes of the flutter waves of those traces that flutter: 0.2 to 0.5 mV in II from peak to peak."""
     n = len(traces)
-    y = 0.19 * log_normal(rng, 0.25, n)
+    y = 0.22 * log_normal(rng, 0.20, n)
     size = np.stack([y * rng.uniform(0.6, 0.95, n), y, y * rng.uniform(0.7, 1.2, n)], 1)
     flutters = np.array([trace.flutter is not None for trace in traces])
     rate, phase = np.array([trace.flutter or (5.0, 0.0) for trace in traces]).T

@@ -18,8 +18,8 @@ from ecgstudy.data.synthetic.streams import log_normal, truncated_normal
 
 MODES, MODE_SHARE = ("VVI", "DDD", "AAI"), (0.40, 0.47, 0.13)
 BEFORE_QRS, BEFORE_P = (0.004, 0.030), (0.004, 0.025)       # s from pulse to wave
-APEX = np.array([0.50, -0.85, 0.75])        # mV: the paced QRS, like a left bundle branch block with a superior axis
-QRS_PACED = (170, 14, 150, 200)             # ms
+APEX = np.array([0.44, -0.72, 0.68])        # mV: the paced QRS, like a left bundle branch block with a superior axis
+QRS_PACED = (164, 10, 150, 195)             # ms
 INVISIBLE = 0.30                            # share of records whose pulses the recorder does not show
 SPREAD = 0.0022                             # s: SD of the pulse after the low-pass near 100 Hz that every recorder has
 SLOW_SPREAD = 0.65                          # samples: SD after the low-pass that slow sampling needs
@@ -44,8 +44,8 @@ def apply_apex(rng: np.random.Generator, waves: Waves, paced: np.ndarray) -> tup
     """The waves with the ventricular beats of `paced` [R] records from the apex, T discordant; and QRS durations [R] in s."""
     n = len(paced)
     first = (APEX + rng.normal(0, 0.10, (n, 3))) * log_normal(rng, 0.20, (n, 1))
-    second = 0.6 * first + rng.normal(0, 0.08, (n, 3))
-    t = -0.38 * (first + 0.4 * second) * log_normal(rng, 0.15, (n, 1))
+    second = 0.45 * first + rng.normal(0, 0.12, (n, 3))
+    t = -0.27 * (first + 0.4 * second) * log_normal(rng, 0.15, (n, 1))
     paced = paced[:, None]
     waves = dataclasses.replace(waves, pvc_first=np.where(paced, first, waves.pvc_first),
                                 pvc_second=np.where(paced, second, waves.pvc_second), pvc_t=np.where(paced, t, waves.pvc_t))

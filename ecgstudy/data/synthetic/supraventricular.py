@@ -83,13 +83,15 @@ def trace_atrial_runs(rng: np.random.Generator, rate: float, seconds: float) -> 
     trace = Trace(mean_rr, breathing)
     interval = sinus_interval(rng, mean_rr, breathing, 0.02)
     trace.begin(rng)
+    n_early = 0
     while trace.now < seconds + LONGEST_LAG:
         for _ in range(rng.integers(1, 4)):
             trace.beat(interval(trace.now), SINUS)
-        for k in range(rng.choice([1, 2, 3, 4], p=[0.45, 0.15, 0.2, 0.2])):
+        for _ in range(rng.choice([1, 2, 3, 4], p=[0.45, 0.15, 0.2, 0.2])):
             rr = max(mean_rr * rng.uniform(0.55, 0.72), SHORTEST_RR[PAC] + 0.02)
             beat = trace.beat(rr, ATRIAL)
-            trace.wave(beat, -rng.uniform(0.125, 0.16), FOCI[(k + beat) % 3])
+            trace.wave(beat, -rng.uniform(0.125, 0.16), FOCI[n_early % 3])
+            n_early += 1
         trace.beat(mean_rr * rng.uniform(1.0, 1.25), SINUS)
     return trace
 

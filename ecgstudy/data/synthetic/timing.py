@@ -8,7 +8,7 @@ import numpy as np
 
 from ecgstudy.data.synthetic.labels import COLUMN
 from ecgstudy.data.synthetic.parameters import Parameters
-from ecgstudy.data.synthetic.rhythm import PAC, PVC, SINUS, VENTRICULAR
+from ecgstudy.data.synthetic.rhythm import PAC, PVC, REENTRY, SINUS, VENTRICULAR
 
 TANGENT = 0.82          # a sin² fall meets its steepest tangent's foot at this share of its length
 
@@ -78,7 +78,8 @@ def _t_waves(parameters: Parameters, on: np.ndarray, off: np.ndarray) -> tuple[n
     rhythm, intervals = parameters.rhythm, parameters.intervals
     ventricular = np.isin(rhythm.kind, VENTRICULAR)
     rr = 0.5 * rhythm.sinus_rr[:, None] + 0.5 * np.clip(rhythm.rr, 0.4, 1.6)
-    room = np.maximum(rhythm.next_rr, 0.36)
+    next_kind = np.concatenate([rhythm.kind[:, 1:], rhythm.kind[:, -1:]], 1)
+    room = np.maximum(rhythm.next_rr, np.where(next_kind == REENTRY, 0.0, 0.36))       # a re-entry outpaces every other rhythm
     qt = np.minimum(np.clip(intervals.qtc[:, None] + 0.154 * (rr - 1), 0.24, 0.56), 0.80 * room)
     wider = (intervals.qrs_pvc - intervals.qrs_narrow)[:, None]
     qt = np.where(ventricular, np.minimum(qt + wider, 0.85 * room), qt)
