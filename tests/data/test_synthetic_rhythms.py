@@ -157,6 +157,7 @@ def test_regular_and_irregular(rhythms):
     variation = {name: np.median([spread(record) for record in of_class(rhythms, name)]) for name in RHYTHMS}
     assert variation["AFIB"] > 0.15 and variation["SVARR"] > 0.10 and variation["BIGU"] > 0.15
     assert variation["SVTAC"] < 0.01 and variation["PACE"] < 1e-9 and variation["STACH"] < 0.03 and 0.003 < variation["SR"] < 0.04
+    assert min(spread(record) for record in of_class(rhythms, "AFIB")) > 0.12
     for record in of_class(rhythms, "SARRH"):
         assert np.ptp(np.diff(beats_of(rhythms, record).r)) > 0.12
 

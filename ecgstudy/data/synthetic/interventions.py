@@ -25,7 +25,8 @@ POSTERIOR_LEFT_BY_RBBB = 0.55
 def without(parameters: Parameters, feature: str) -> Parameters:
     """The records without `feature`, one of FEATURES; records that lack it stay as they are.
 
-    Labels that the feature alone stands for are taken off; AF, which is told both by f-waves and by irregular beats, stays.
+    Labels that the feature alone stands for are taken off; AF, which is told both by f-waves and by irregular beats, stays,
+    and its spans say where the f-waves had been. Of pacing, "pacing_pulses" takes the pulses alone and "pacing" the paced QRS too.
     Raises ConfigurationError for an unknown feature.
     """
     if feature not in FEATURES:

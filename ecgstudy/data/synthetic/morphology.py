@@ -78,8 +78,8 @@ class Waves:
 
     st and st_slope [R, 3] are the whole ST shift (held, and growing towards the T peak); st_depression and st_elevation the
     part that the label stands for; t_unblocked and st_unblocked the T wave and held ST shift had no bundle branch been blocked.
-    slur [R, 2, 3] with slur_centre, slur_half_width [R, 2] (fractions of the QRS) are
-    small notches. loop_angle [R] in radians turns the QRS in the frontal plane.
+    slur [R, 2, 3] with slur_centre, slur_half_width [R, 2] (fractions of the QRS) are small notches. loop_angle [R] in
+    radians turns the QRS in the frontal plane.
     """
 
     septal: np.ndarray
@@ -221,9 +221,8 @@ def _repolarisation(rng: np.random.Generator, v: dict[str, np.ndarray], labels: 
     elevation = ste * up * amount * ELEVATION_GAIN[territory][:, None]
     t = np.where(ste & ~lbbb, 0.9 * t, t) + 0.7 * elevation
     both = std & ste                                   # the reciprocal depression is the whole of the depression
-    shift = np.where(both, 0, depression) + elevation
     unblocked = unblocked * np.where(std, flattened, 1) * np.where(ste, 0.9, 1) + 0.7 * elevation
     return {"t": t, "st": np.where((std | ste) & ~lbbb, 0, st) + np.where(both, 0, depression) + elevation,
-            "t_unblocked": unblocked, "st_unblocked": st_unblocked + shift,
+            "t_unblocked": unblocked, "st_unblocked": st_unblocked + np.where(both, 0, depression) + elevation,
             "st_slope": std * ~both * sloping * down * 0.55,
             "st_depression": np.where(both, elevation, depression + 0.3 * std * sloping * down * 0.55), "st_elevation": elevation}

@@ -13,6 +13,7 @@ from ecgstudy.data.synthetic.events import LONGEST_LAG, Trace
 from ecgstudy.data.synthetic.rhythm import AF, PAC, PAC_COUPLING, PVC, PVC_COUPLING, SHORTEST_RR, SINUS
 
 LEAST_VARIATION = 0.125         # s between the longest and the shortest interval of a sinus arrhythmia
+LEAST_IRREGULARITY = 0.12       # variation coefficient of the intervals that a record of fibrillation shows
 
 
 def breathing_of(rng: np.random.Generator) -> tuple[float, float]:
@@ -67,7 +68,15 @@ def trace_sinus_arrhythmia(rng: np.random.Generator, rate: float, seconds: float
 
 
 def trace_fibrillation(rng: np.random.Generator, rate: float, seconds: float, early: int = 0) -> Trace:
-    """Independent gamma intervals; early: PVC for one or two, 0 for none."""
+    """Independent gamma intervals, drawn anew where those shown happen to be regular; early: PVC for one or two, 0 for none."""
+    while True:
+        trace = _fibrillate(rng, rate, seconds, early)
+        shown = np.diff([r for r in trace.r if 0 <= r < seconds])
+        if shown.std() > LEAST_IRREGULARITY * shown.mean():
+            return trace
+
+
+def _fibrillate(rng: np.random.Generator, rate: float, seconds: float, early: int) -> Trace:
     mean_rr, shape = 60 / rate, 1 / rng.uniform(0.17, 0.30) ** 2
     trace = Trace(mean_rr, breathing_of(rng))
     trace.begin(rng, AF)

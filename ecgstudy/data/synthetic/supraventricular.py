@@ -35,7 +35,7 @@ def trace_paroxysm(rng: np.random.Generator, rate: float, seconds: float) -> Tra
     sinus_rr, breathing = rng.uniform(0.68, 0.95), breathing_of(rng)
     trace, lag = Trace(sinus_rr, breathing), retrograde_lag(rng)
     interval = sinus_interval(rng, sinus_rr, breathing, 0.01)
-    start = rng.uniform(0.15, 0.40) * seconds
+    start = rng.uniform(0.15, 0.35) * seconds
     stop = rng.uniform(start + 2.5, seconds - 1.2) if rng.random() < 0.75 else np.inf
     trace.begin(rng)
     while trace.now < start:
