@@ -114,9 +114,7 @@ def draw_cast(component: Callable[[str], np.random.Generator], index: np.ndarray
                    for names, die in zip(drawn, dice[:, COLUMN["AF"]], strict=True)]
     findings[:, COLUMN["AF"]] = fibrillates
 
-    low, high = np.array([each.rate for each in scene])[:, 2:].T
-    mean, sd = np.array([each.rate for each in scene])[:, :2].T
-    rate = np.clip(truncated_normal(component("rhythm"), mean, sd, 0, np.inf, len(index)), low, high)
+    rate = truncated_normal(component("rhythm"), *np.array([each.rate for each in scene]).T, len(index))
     own = component("events").spawn(len(index))
     traces = [draw_trace(rng, names, float(each), seconds, row) for rng, names, each, row in
               zip(own, drawn, rate, findings, strict=True)]
