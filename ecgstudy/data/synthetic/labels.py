@@ -59,13 +59,19 @@ def draw_labels(rng: np.random.Generator, indices: np.ndarray, scheme: str) -> n
 
 
 def add_label_noise(rng: np.random.Generator, labels: np.ndarray, share: float) -> np.ndarray:
-    """The label sets [R, 9], in a `share` of records replaced by one class drawn at random."""
-    single = np.eye(len(CPSC_CLASSES), dtype=bool)[rng.integers(0, len(CPSC_CLASSES), len(labels))]
+    """The label sets [R, K], in a `share` of records replaced by one class drawn at random."""
+    classes = labels.shape[1]
+    single = np.eye(classes, dtype=bool)[rng.integers(0, classes, len(labels))]
     return np.where((rng.random(len(labels)) < share)[:, None], single, labels)
 
 
 def draw_person(rng: np.random.Generator, labels: np.ndarray) -> Person:
     """Age and sex given the labels [R, 9]."""
     deciding = labels[:, [COLUMN[name] for name in PEOPLE]].argmax(1)
-    mean, sd, male = np.array(list(PEOPLE.values()))[deciding].T
-    return Person(truncated_normal(rng, mean, sd, 16, 95, len(labels)), rng.random(len(labels)) < male)
+    return draw_person_like(rng, np.array(list(PEOPLE.values()))[deciding])
+
+
+def draw_person_like(rng: np.random.Generator, people: np.ndarray) -> Person:
+    """Age and sex of people [R, 3]: mean age, its SD, share of men."""
+    mean, sd, male = people.T
+    return Person(truncated_normal(rng, mean, sd, 16, 95, len(people)), rng.random(len(people)) < male)

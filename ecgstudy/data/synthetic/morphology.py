@@ -77,8 +77,9 @@ class Waves:
     """Dipole vectors [R, 3] in mV; the names as in VECTORS.
 
     st and st_slope [R, 3] are the whole ST shift (held, and growing towards the T peak); st_depression and st_elevation the
-    part that the label stands for. slur [R, 2, 3] with slur_centre, slur_half_width [R, 2] (fractions of the QRS) are
-    small notches. loop_angle [R] in radians turns the QRS in the frontal plane.
+    part that the label stands for; t_unblocked and st_unblocked the T wave and held ST shift had no bundle branch been blocked.
+    slur [R, 2, 3] with slur_centre, slur_half_width [R, 2] (fractions of the QRS) are small notches. loop_angle [R] in
+    radians turns the QRS in the frontal plane.
     """
 
     septal: np.ndarray
@@ -100,6 +101,8 @@ class Waves:
     st_slope: np.ndarray
     st_depression: np.ndarray
     st_elevation: np.ndarray
+    t_unblocked: np.ndarray
+    st_unblocked: np.ndarray
     p_right: np.ndarray
     p_left: np.ndarray
     p_ectopic: np.ndarray
@@ -195,19 +198,22 @@ def _repolarisation(rng: np.random.Generator, v: dict[str, np.ndarray], labels: 
     t = t * log_normal(rng, 0.30, (n, 1)) * 0.95 * flat * (0.6 + 0.4 * size)
     t = np.where(look.hypertrophy[:, None], t * uniform(-0.5, 0.3), t)
     inverted = np.where(rng.random((n, 1)) < 0.5, uniform(-0.8, -0.3), uniform(-0.1, 0.3))
-    t = np.where(look.t_inversion[:, None], t * inverted, t) + np.where(rbbb, v["rbbb_t"], 0)
+    unblocked = np.where(look.t_inversion[:, None], t * inverted, t)
+    t = unblocked + np.where(rbbb, v["rbbb_t"], 0)
     discordant = -0.30 * lbbb_qrs * log_normal(rng, 0.2, (n, 1)) * np.array([1, 1, 1.15])
     t = np.where(lbbb, discordant + 0.25 * t, t)
 
     st = np.where(look.hypertrophy[:, None], v["strain"] * uniform(0.02, 0.055), v["st"])          # J above the STD limit
     st = np.where(look.early_repolarisation[:, None], np.array([0.25, 0.2, -0.85]) * uniform(0.05, 0.10), st)
+    st_unblocked = np.where(std | ste, 0, st)
     st = np.where(lbbb, -0.10 * lbbb_qrs, st)
 
     down = v["st_down"] / np.linalg.norm(v["st_down"], axis=1, keepdims=True)
     down = down * np.where(rng.random((n, 1)) < 0.25 * hard, uniform(0.07, 0.10), uniform(0.10, 0.26))
     sloping = rng.random((n, 1)) < 0.5                                                             # else horizontal
     depression = std * down * np.where(sloping, 0.75, 1.0)
-    t = np.where(std & ~lbbb, t * np.where(sloping, 0.45, 0.60), t)
+    flattened = np.where(sloping, 0.45, 0.60)
+    t = np.where(std & ~lbbb, t * flattened, t)
 
     territory = np.where((std & ste)[:, 0], INFEROPOSTERIOR, rng.choice(4, n, p=TERRITORY_SHARE))
     up = ELEVATION[territory] + rng.normal(0, 0.08, (n, 3))
@@ -215,6 +221,8 @@ def _repolarisation(rng: np.random.Generator, v: dict[str, np.ndarray], labels: 
     elevation = ste * up * amount * ELEVATION_GAIN[territory][:, None]
     t = np.where(ste & ~lbbb, 0.9 * t, t) + 0.7 * elevation
     both = std & ste                                   # the reciprocal depression is the whole of the depression
+    unblocked = unblocked * np.where(std, flattened, 1) * np.where(ste, 0.9, 1) + 0.7 * elevation
     return {"t": t, "st": np.where((std | ste) & ~lbbb, 0, st) + np.where(both, 0, depression) + elevation,
+            "t_unblocked": unblocked, "st_unblocked": st_unblocked + np.where(both, 0, depression) + elevation,
             "st_slope": std * ~both * sloping * down * 0.55,
             "st_depression": np.where(both, elevation, depression + 0.3 * std * sloping * down * 0.55), "st_elevation": elevation}

@@ -6,21 +6,29 @@ all else equal.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ecgstudy.data.synthetic import labels as label_sets
+from ecgstudy.data.synthetic.atria import Atria, draw_atria, no_atria
+from ecgstudy.data.synthetic.events import list_events, none_listed, to_rhythm, width_for
 from ecgstudy.data.synthetic.fibrillation import Fibrillation, draw_fibrillation
+from ecgstudy.data.synthetic.flutter import Flutter, draw_flutter, no_flutter
 from ecgstudy.data.synthetic.labels import COLUMN, Person
 from ecgstudy.data.synthetic.leadfield import LeadField, draw_lead_field
 from ecgstudy.data.synthetic.morphology import LookAlikes, Waves, draw_look_alikes, draw_waves
 from ecgstudy.data.synthetic.noise import NoiseLevels, draw_noise_levels
+from ecgstudy.data.synthetic.pacing import Pacing, apply_apex, draw_pulse_vector
 from ecgstudy.data.synthetic.rhythm import Rhythm, draw_rhythm
-from ecgstudy.data.synthetic.settings import Settings
+from ecgstudy.data.synthetic.schemes import draw_cast
+from ecgstudy.data.synthetic.settings import NINE_SCHEMES, Settings
 from ecgstudy.data.synthetic.streams import BLOCK, by_block, join_rows, sometimes, stream, take_rows, truncated_normal
 from ecgstudy.errors import ConfigurationError
 
+Component = Callable[[str], np.random.Generator]
 SHORTEST = 6.0          # s, the shortest CPSC2018 record; every label finds room in it
 
 # Mean, SD, limits in milliseconds.
@@ -34,7 +42,8 @@ T_PEAK_TO_END = (84, 9, 62, 115)
 
 @dataclass(frozen=True)
 class Intervals:
-    """Durations [R] in seconds. qrs_narrow: of the normally conducted part; qtc: Framingham; ectopic_pr: [R, B]."""
+    """Durations [R] in seconds. qrs_narrow: of the normally conducted part; qtc: Framingham; ectopic_pr: [R, B].
+    t_delay: share of the way from J point to T peak before the T wave starts."""
 
     pr: np.ndarray
     ectopic_pr: np.ndarray
@@ -44,23 +53,33 @@ class Intervals:
     qrs_pvc: np.ndarray
     qtc: np.ndarray
     t_peak_to_end: np.ndarray
+    t_delay: np.ndarray
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """The drawn table: every array has one row a record. seed and index name the noise streams."""
+    """The drawn table: every array has one row a record. seed and index name the noise streams.
+
+    labels, noisy_labels [R, K]: of the scheme's classes. findings [R, 9]: what of the nine classes shapes the waves; the labels
+    themselves where the scheme has those classes.
+    """
 
     seed: int
     seconds: float
+    scheme: str
     index: np.ndarray
     labels: np.ndarray
     noisy_labels: np.ndarray
+    findings: np.ndarray
     person: Person
     look_alikes: LookAlikes
     rhythm: Rhythm
     intervals: Intervals
     waves: Waves
     fibrillation: Fibrillation
+    flutter: Flutter
+    atria: Atria
+    pacing: Pacing
     leads: LeadField
     noise: NoiseLevels
 
@@ -84,17 +103,48 @@ def _draw_block(seed: int, block: int, settings: Settings, seconds: float) -> Pa
     def component(name: str) -> np.random.Generator:
         return stream(seed, block, name)
 
+    look_at = _nine if settings.scheme in NINE_SCHEMES else _rhythm
+    return look_at(component, index, settings, seconds, seed)
+
+
+def _nine(component: Component, index: np.ndarray, settings: Settings, seconds: float, seed: int) -> Parameters:
+    """Records of the nine classes: the labels decide the rhythm and the waves."""
     labels = label_sets.draw_labels(component("labels"), index, settings.scheme)
     person = label_sets.draw_person(component("person"), labels)
     look = draw_look_alikes(component("look-alikes"), labels, settings.look_alikes)
     rhythm = draw_rhythm(component("rhythm"), labels, person, look.sinus_arrhythmia, seconds, settings.hard)
-    intervals = draw_intervals(component("intervals"), labels, person, look, rhythm, settings.hard)
-    waves = draw_waves(component("morphology"), labels, person, look, intervals.qrs_narrow, settings.hard)
+    return _shape(component, index, settings, seconds, seed, labels, labels, person, look, rhythm)
+
+
+def _rhythm(component: Component, index: np.ndarray, settings: Settings, seconds: float, seed: int) -> Parameters:
+    """Records of the rhythm schemes: event lists, with the waves that the findings shape."""
+    cast = draw_cast(component, index, settings.scheme, seconds)
+    look = draw_look_alikes(component("look-alikes"), cast.findings, settings.look_alikes)
+    drawn = _shape(component, index, settings, seconds, seed, cast.labels, cast.findings, cast.person, look,
+                   to_rhythm(cast.traces, seconds))
+    paced = np.array([bool(trace.spikes) for trace in cast.traces])
+    waves, qrs_paced = apply_apex(component("paced ventricle"), drawn.waves, paced)
+    width = width_for(seconds)
+    return dataclasses.replace(
+        drawn, waves=waves,
+        intervals=dataclasses.replace(drawn.intervals, qrs_pvc=np.where(paced, qrs_paced, drawn.intervals.qrs_pvc)),
+        flutter=draw_flutter(component("flutter"), cast.traces),
+        atria=draw_atria(component("atria"), list_events([trace.waves for trace in cast.traces], width), waves,
+                         drawn.intervals.p_duration),
+        pacing=Pacing(list_events([trace.spikes for trace in cast.traces], 2 * width), draw_pulse_vector(component("pulses"), BLOCK)))
+
+
+def _shape(component: Component, index: np.ndarray, settings: Settings, seconds: float, seed: int, labels: np.ndarray,
+           findings: np.ndarray, person: Person, look: LookAlikes, rhythm: Rhythm) -> Parameters:
+    """All that follows from the rhythm and the findings [R, 9], with neither flutter, listed P waves nor pacing."""
+    intervals = draw_intervals(component("intervals"), findings, person, look, rhythm, settings.hard)
+    waves = draw_waves(component("morphology"), findings, person, look, intervals.qrs_narrow, settings.hard)
     return Parameters(
-        seed, seconds, index, labels,
-        noisy_labels=label_sets.add_label_noise(component("label noise"), labels, settings.label_noise),
+        seed, seconds, settings.scheme, index, labels,
+        noisy_labels=label_sets.add_label_noise(component("label noise"), labels, settings.label_noise), findings=findings,
         person=person, look_alikes=look, rhythm=rhythm, intervals=intervals, waves=waves,
-        fibrillation=draw_fibrillation(component("f-waves"), labels, settings.hard),
+        fibrillation=draw_fibrillation(component("f-waves"), findings, settings.hard),
+        flutter=no_flutter(BLOCK), atria=no_atria(BLOCK), pacing=Pacing(none_listed(BLOCK), np.zeros((BLOCK, 3))),
         leads=draw_lead_field(component("lead field"), waves.loop_angle),
         noise=draw_noise_levels(component("noise levels"), BLOCK, settings.noise))
 
@@ -124,4 +174,5 @@ def draw_intervals(rng: np.random.Generator, labels: np.ndarray, person: Person,
     right, left = with_borderline(QRS_RBBB, BORDERLINE_RBBB, 0.20), with_borderline(QRS_LBBB, BORDERLINE_LBBB, 0.15)
     qrs = np.where(lbbb, left, np.where(rbbb, right, narrow))
     qtc = draw(411 + 9 * ~person.male, 22, 355, 480) + np.where(lbbb | rbbb, 0.8 * (qrs - 0.090), 0)
-    return Intervals(pr, np.maximum(ectopic_pr, 0.12), p_duration, qrs, narrow, draw(*QRS_PVC), qtc, draw(*T_PEAK_TO_END))
+    return Intervals(pr, np.maximum(ectopic_pr, 0.12), p_duration, qrs, narrow, draw(*QRS_PVC), qtc, draw(*T_PEAK_TO_END),
+                     t_delay=np.where(labels[:, COLUMN["STD"]], 0.55, 0.30))    # a depressed ST stays level for 80 ms or more

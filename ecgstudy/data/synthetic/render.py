@@ -6,8 +6,10 @@ import numpy as np
 
 from ecgstudy.data.synthetic.bumps import Bump, render_bumps
 from ecgstudy.data.synthetic.fibrillation import render_f_waves
+from ecgstudy.data.synthetic.flutter import render_flutter
 from ecgstudy.data.synthetic.leadfield import VENTRICULAR_WAVES, to_twelve
 from ecgstudy.data.synthetic.noise import render_noise
+from ecgstudy.data.synthetic.pacing import render_pulses
 from ecgstudy.data.synthetic.parameters import Parameters
 from ecgstudy.data.synthetic.rhythm import PAC, SINUS
 from ecgstudy.data.synthetic.streams import by_block, take_rows
@@ -42,6 +44,10 @@ def _render_block(parameters: Parameters, fs: int, n_samples: int) -> np.ndarray
     atria = render_bumps(p_bumps(parameters, beats), fs, n_samples)
     fibrillating = np.nonzero(parameters.fibrillation.amplitude.any(1))[0]
     atria[fibrillating] += render_f_waves(take_rows(parameters.fibrillation, fibrillating), np.arange(n_samples) / fs)
+    fluttering = np.nonzero(parameters.flutter.amplitude.any(1))[0]
+    atria[fluttering] += render_flutter(take_rows(parameters.flutter, fluttering), np.arange(n_samples) / fs)
+    paced = np.nonzero(np.isfinite(beats.pulse).any(1))[0]
+    ventricles[paced, :3] += render_pulses(take_rows(parameters.pacing, paced), beats.pulse[paced], fs, n_samples)
     heart = np.concatenate([ventricles, atria], 1)                                                      # [R, 5 + 3, T]
     leads = np.concatenate([parameters.leads.ventricular, parameters.leads.atrial], 2).astype(np.float32)
     independent = np.matmul(leads, heart)                                                               # [R, 8, T]
@@ -124,4 +130,6 @@ def p_bumps(parameters: Parameters, beats: Beats) -> list[Bump]:
     on, length = beats.p_on, beats.p_off - beats.p_on
     ectopic = sources.dipole(waves.p_ectopic)
     bumps.append(Bump(on, on + 0.50 * length, on + 0.55 * length, beats.p_off, ectopic, beats.kind == PAC))
+    on, length = beats.wave_on, beats.wave_off - beats.wave_on
+    bumps.append(Bump(on, on + 0.50 * length, on + 0.55 * length, beats.wave_off, parameters.atria.vector, np.isfinite(on)))
     return bumps

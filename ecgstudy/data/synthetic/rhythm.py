@@ -13,8 +13,10 @@ import numpy as np
 from ecgstudy.data.synthetic.labels import COLUMN, Person
 from ecgstudy.data.synthetic.streams import sometimes, truncated_normal
 
-SINUS, AF, PAC, PVC = 0, 1, 2, 3
-KINDS = ("sinus", "AF", "PAC", "PVC")
+SINUS, AF, PAC, PVC, FLUTTER, PACED, REENTRY, ATRIAL = range(8)
+# flutter: conducted flutter wave; paced: from the ventricular lead; reentry: of a supraventricular circuit; atrial: from a focus.
+KINDS = ("sinus", "AF", "PAC", "PVC", "flutter", "paced", "reentry", "atrial")
+VENTRICULAR = (PVC, PACED)
 
 # Mean rate, SD, limits (1/min); the first that a record carries, else OTHER.
 HEART_RATE = {"AF": (94, 26, 45, 165), "I-AVB": (69, 13, 46, 105), "Normal": (75, 11, 60, 99)}

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ecgstudy.errors import ConfigurationError, require_known
 
-SCHEMES = ("natural", "balanced")
+NINE_SCHEMES = ("natural", "balanced")
+SCHEMES = (*NINE_SCHEMES, "rhythms", "balanced_rhythms", "chapman", "balanced_chapman")
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,9 @@ class Settings:
     """How records are drawn. The same settings, seed and index always give the same record.
 
     scheme: "natural" draws the label sets of the public CPSC2018 records in their published frequency, "balanced" gives
-    record i the one class i mod 9. hard: prevalence of borderline findings (1 as recommended, 0 none). look_alikes:
+    record i the one class i mod 9. "rhythms" draws PTB-XL's twelve rhythm statements and "chapman" the eleven rhythms of
+    Chapman-Shaoxing, in their published frequency but none below 1 %; "balanced_rhythms" and "balanced_chapman" give them in
+    turn. hard: prevalence of borderline findings (1 as recommended, 0 none). look_alikes:
     prevalence of unlabelled findings that resemble a label. label_noise: share of records whose noisy label set is one
     class drawn at random. noise: factor on every noise amplitude.
     """

@@ -23,7 +23,7 @@ def stream(seed: int, block: int, component: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(block, zlib.crc32(component.encode()))))
 
 
-def truncated_normal(rng: np.random.Generator, mean, sd, low: float, high: float, size: int | tuple[int, ...]) -> np.ndarray:
+def truncated_normal(rng: np.random.Generator, mean, sd, low, high, size: int | tuple[int, ...]) -> np.ndarray:
     """Normal draws inside [low, high]: the first of four tries that lies inside, else the nearest bound."""
     tries = mean + sd * rng.standard_normal((_TRIES, *np.atleast_1d(size)))
     result = tries[-1]
