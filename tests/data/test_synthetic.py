@@ -385,3 +385,9 @@ def test_requests_are_checked(tmp_path):
             simulate(**({"seed": 0, "indices": [0]} | request))
     with pytest.raises(ConfigurationError, match="n_records is 0"):
         prepare_synthetic(tmp_path, 0)
+
+
+@pytest.mark.parametrize(("scheme", "published"), [("balanced_rhythms", "AFLT"), ("balanced_chapman", "SVT")])
+def test_rhythm_schemes_are_prepared_with_their_own_statements(tmp_path, scheme, published):
+    table = prepare_synthetic(tmp_path / scheme, 64, settings=Settings(scheme=scheme, label_noise=0.0)).table
+    assert table["statements"].str.split(";").map(lambda found: published in found).any()

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecgstudy.data.dataset import MILLIVOLT, Prepared, write_prepared
-from ecgstudy.data.labels import CPSC_CLASSES
-from ecgstudy.data.synthetic import Parameters, draw_parameters, render
+from ecgstudy.data.synthetic import Parameters, classes_of, draw_parameters, render
 from ecgstudy.data.synthetic.settings import Settings
 from ecgstudy.data.synthetic.streams import BLOCK
 from ecgstudy.errors import ConfigurationError
@@ -48,11 +47,11 @@ def _rows(parameters: Parameters, fs: int) -> pd.DataFrame:
     index = parameters.index
     fold = 1 + index % N_FOLDS
     labels = np.where(np.isin(fold, CLEAN_FOLDS)[:, None], parameters.labels, parameters.noisy_labels)
-    name = [f"S{i:06d}" for i in index]
+    name, classes = [f"S{i:06d}" for i in index], np.array(classes_of(parameters.scheme))
     return pd.DataFrame({
         "record_id": name, "patient_id": name, "fold": fold, "age": parameters.person.age.round().astype(int),
         "sex": np.where(parameters.person.male, "male", "female"), "n_samples": round(SECONDS * fs),
-        "statements": [";".join(np.array(CPSC_CLASSES)[row]) for row in labels],
+        "statements": [";".join(classes[row]) for row in labels],
     })
 
 
