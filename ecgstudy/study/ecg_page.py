@@ -140,8 +140,10 @@ def _draw(axis: Axes, panel: _Panel, trace: np.ndarray, fs: float, zero: float,
         for begin, end in spans if panel.lead in leads else ():
             left, right = np.clip([begin - panel.begin, end - panel.begin], 0, panel.seconds)
             if right > left:
-                axis.fill_between(panel.x + SPEED * np.array([left, right]), zero - 7.5, zero + 9.5, color=colour, alpha=0.28, lw=0, zorder=1)
-    line, = axis.plot(panel.x + SPEED * np.arange(len(trace)) / fs, zero + GAIN * trace, color=INK, lw=0.9, solid_joinstyle="round", zorder=3)
+                axis.fill_between(panel.x + SPEED * np.array([left, right]), zero - 7.5, zero + 9.5, color=colour, alpha=0.28, lw=0,
+                                  zorder=1)
+    line, = axis.plot(panel.x + SPEED * np.arange(len(trace)) / fs, zero + GAIN * trace, color=INK, lw=0.9, solid_joinstyle="round",
+                      zorder=3)
     line.set_gid(f"trace {panel.lead} from {panel.begin:g} s")
     line.set_clip_path(Rectangle((0, FOOT), axis.get_xlim()[1], axis.get_ylim()[1] - HEAD - FOOT, transform=axis.transData))
     if panel.x > LEFT:
