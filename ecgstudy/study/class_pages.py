@@ -67,7 +67,7 @@ def chosen_rows(data: Data) -> dict[str, int]:
 
 def _person(record: pd.Series) -> str:
     parts = [record["sex"]] * bool(record["sex"]) + [f"{record['age']:.0f} years"] * bool(np.isfinite(record["age"]))
-    return f" · {', '.join(parts)}" if parts else ""
+    return "".join(f", {part}" for part in parts)
 
 
 def _about(data: Data, name: str, record: pd.Series, has_truth: bool) -> str:

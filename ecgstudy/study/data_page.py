@@ -24,7 +24,7 @@ from ecgstudy.study.request import Request, obtain
 TITLES = {"ptbxl": "PTB-XL", "cpsc": "CPSC2018", "chapman": "Chapman-Shaoxing", "synthetic": "the simulator"}
 NOTES_NAMES = {"cpsc": {"Normal": "NORM"}}      # what the notes call a class that the data set calls otherwise
 FEWEST_POSITIVES = 20       # of a class on the test fold, before its score is read on its own
-EVEN = 2.0                  # percentage points by which a class's share may differ between folds before the page remarks on it
+CHANCE = 3.5                # binomial standard deviations that the farthest of some hundred shares may lie off by chance
 SEXES = {"female": "#b3541e", "male": MEASURED}
 
 
@@ -54,7 +54,7 @@ def open_data(page: Request) -> Data:
     return Data(page, prepared, labels, labels.encode(prepared.statements()), prepared.table["fold"].to_numpy())
 
 
-# -- what is here ---------------------------------------------------------------------------------------------------------
+# -- what is here -------------------------------------------------------------------------------------------------------
 
 def what_is_here(data: Data) -> str:
     """The data set in a few sentences, and its card."""
@@ -78,7 +78,7 @@ def _card(dataset: str) -> str:
     return card(entry)
 
 
-# -- counts -----------------------------------------------------------------------------------------------------------------
+# -- counts -------------------------------------------------------------------------------------------------------------
 
 def count_table(data: Data) -> Styler:
     """Records of every class of every task, by part, beside the notes' own counts and whether the two are equal."""
@@ -145,7 +145,7 @@ def _equal(here: tuple[int, int, int], notes: tuple[int, int]) -> bool:
     return (here[0] + here[1], here[2]) == notes
 
 
-# -- people, lengths and folds ------------------------------------------------------------------------------------------------
+# -- people, lengths and folds ------------------------------------------------------------------------------------------
 
 def people(data: Data) -> Figure:
     """Ages by sex of all records; and of each class the median age with its middle half, and the share of men."""
@@ -173,7 +173,7 @@ def people(data: Data) -> Figure:
         middle.set_yticks(places, data.labels.classes)
         right.set_yticks(places, [])
         right.axvline(50, color=GREY, lw=0.8)
-        middle.set(xlabel="age: median, middle half", xlim=(0, 100))
+        middle.set(xlabel="median age, middle half", xlim=(0, 100))
         right.set(xlabel="men (%)", xlim=(0, 100))
         for axis in (middle, right):
             axis.grid(axis="x", color="#e5e5e5", lw=0.8)
@@ -219,7 +219,7 @@ def lengths(data: Data) -> str:
     return text
 
 
-# -- quality ------------------------------------------------------------------------------------------------------------------
+# -- quality ------------------------------------------------------------------------------------------------------------
 
 def quality(data: Data) -> Any:
     """What the quality check found, as a table; where it has not been run, how to run it, as Markdown."""
@@ -241,15 +241,20 @@ def quality(data: Data) -> Any:
                                "it was published.")
 
 
-# -- the simulator ------------------------------------------------------------------------------------------------------
+# -- the simulator's measures -------------------------------------------------------------------------------------------
 
-def realism_table(checks: Sequence[Check]) -> Styler:
-    """Simulated values beside the range of real recordings."""
-    table = pd.DataFrame([{"what": c.what, "where": c.where, "unit": c.unit, "real, from": _digits(c.low), "to": _digits(c.high),
+def realism_table(checks: Sequence[Check]) -> Any:
+    """Simulated values beside the range of real recordings, folded away under a line that says how many lie inside."""
+    from IPython.display import HTML
+
+    table = pd.DataFrame([{"what": c.what, "where": c.where, "unit": c.unit, "real": f"{_digits(c.low)} to {_digits(c.high)}",
                            "simulated": _digits(c.measured), "inside": "yes" if c.inside else "no"} for c in checks])
-    return tables.style(table, "The simulator measured now, beside what real recordings allow: 10th to 90th percentile (R, S), within "
-                               "0.12 mV of the median (T), within 5 % of the class mean (rate, QRS, QTc), within 5 dB (spectrum), "
-                               "within a factor of two (noise).")
+    styled = tables.style(table, "The simulator measured now, beside what real recordings allow: 10th to 90th percentile (R, S), within "
+                                 "0.12 mV of the median (T), within 5 % of the class mean (rate, QRS, QTc), within 5 dB (spectrum), "
+                                 "within a factor of two (noise).")
+    inside = sum(check.inside for check in checks)
+    line = f"{inside} of {len(checks)} measures inside the range of real recordings"
+    return HTML(f"<details><summary>{line}</summary>{styled.to_html()}</details>")
 
 
 def _digits(value: float) -> str:
@@ -257,7 +262,7 @@ def _digits(value: float) -> str:
     return f"{value:.0e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}".replace("-", "−")
 
 
-# -- the answer -----------------------------------------------------------------------------------------------------------------
+# -- the answer ---------------------------------------------------------------------------------------------------------
 
 def reading(data: Data, checks: Sequence[Check]) -> str:
     """What can be trusted and what cannot, as Markdown, from the numbers of this run alone."""
@@ -265,12 +270,13 @@ def reading(data: Data, checks: Sequence[Check]) -> str:
     compared = [_equal(here, notes) for task in TASKS[data.page.dataset] for _, here, notes in _counts(data, task) if notes]
     if compared and all(compared):
         sound.append("every count is the notes' own, so the notes' splits can be rebuilt here")
-    shares = np.array([100 * data.targets[data.fold == f].mean(0) for f in range(1, N_FOLDS + 1) if (data.fold == f).any()])   # [F, K]
-    spread = np.ptp(shares, axis=0)
-    widest = int(spread.argmax())
-    told = f"a class's share differs between folds by at most {spread[widest]:.1f} points ({data.labels.classes[widest]})"
     careful = []
-    (sound if spread[widest] <= EVEN else careful).append(told)
+    z, worst, fold = farthest_fold(data)
+    if z <= CHANCE:
+        sound.append(f"every class is spread over the folds as chance would, or more evenly: no fold departs by more than {z:.1f} binomial "
+                     "standard deviations from the class's share")
+    else:
+        careful.append(f"fold {fold} holds an unusual share of {worst}, {z:.1f} binomial standard deviations from that of all records")
     parts = [f"**What can be trusted.** {_sentence(sound)}"]
     positives = data.targets[data.fold == TEST_FOLD].sum(0).astype(int)
     rare = [f"{name} ({n})" for name, n in zip(data.labels.classes, positives, strict=True) if n < FEWEST_POSITIVES]
@@ -290,6 +296,17 @@ def reading(data: Data, checks: Sequence[Check]) -> str:
                  + (f"; outside: {outside}." if outside else ".") + " That makes its records fit for testing a method whose answer must be "
                  "known, and does not make them patients: a network trained on them is not validated by them.")
     return "\n\n".join(parts)
+
+
+def farthest_fold(data: Data) -> tuple[float, str, int]:
+    """The largest departure of a class's share in a fold from its share in all records, in binomial SDs; the class and the fold."""
+    folds = [f for f in range(1, N_FOLDS + 1) if (data.fold == f).any()]
+    share = data.targets.mean(0)                                                                  # [K]
+    found = np.array([data.targets[data.fold == f].mean(0) for f in folds])                       # [F, K]
+    size = np.array([(data.fold == f).sum() for f in folds])[:, None]
+    z = np.abs(found - share) / np.sqrt(np.maximum(share * (1 - share), 1e-12) / size)
+    at, k = np.unravel_index(z.argmax(), z.shape)
+    return float(z[at, k]), data.labels.classes[k], folds[at]
 
 
 def _confounds(data: Data) -> list[str]:
