@@ -88,16 +88,17 @@ plt.close("all")
 # the right bundle branch block below stands in every conducted beat and shows in the leads that look at the right ventricle; the
 # ventricular beats show everywhere. Later pages score attention maps and Grad-CAM against these spans.
 #
-# Truth is worth as much as the record around it. The table measures simulated records the way real ones were measured.
+# Truth is worth as much as the record around it, so simulated records are measured the way real ones were: the answer below counts how
+# many measures lie inside the range of real recordings, and the table under it lists them.
 
 # %% mystnb={"figure": {"name": "fig-truth", "caption": "A simulated record with two labels. Shaded: when each label shows, on the leads that show it; everything else in the trace is beside the point."}, "image": {"alt": "Simulated twelve-lead ECG on millimetre paper. Blue bands on each QRS of the right-sided leads mark the bundle branch block; orange bands across all leads mark ventricular beats."}}
 truth = class_pages.simulated_truth()
 plt.close(truth)
-checks = realism.measure()
-display(truth, data_page.realism_table(checks))
+truth
 
 # %% [markdown]
 # ## Reading
 
 # %%
-Markdown(data_page.reading(data, checks))
+checks = realism.measure()
+display(Markdown(data_page.reading(data, checks)), data_page.realism_table(checks))
