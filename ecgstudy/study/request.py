@@ -43,6 +43,8 @@ class Request:
 def read_request(namespace: Mapping[str, Any], name: str, axes: Mapping[str, Sequence[str]]) -> Request:
     """Check a notebook's parameters, also under plain papermill, which only warns about a name it does not know.
 
+    Every page has dataset, task and profile; one that trains nothing has no seeds.
+
     namespace: the notebook's globals(). axes: for each of the page's own parameters, every value that it accepts, in order.
     Raises ConfigurationError, before any work, with the nearest valid name for a misspelt name or value.
     """
@@ -52,7 +54,7 @@ def read_request(namespace: Mapping[str, Any], name: str, axes: Mapping[str, Seq
     dataset = require_known("dataset", given["dataset"], TASKS)
     task = label_set(dataset, given["task"]).name
     size = plans.profile(given["profile"])
-    return Request(name, dataset, task, size, _seeds(given["seeds"], size),
+    return Request(name, dataset, task, size, _seeds(given.get("seeds", "auto"), size),
                 {axis: _values(axis, given[axis], accepted) for axis, accepted in axes.items()})
 
 
@@ -85,6 +87,18 @@ def at_hand(dataset: str, size: plans.Profile) -> Prepared:
     return prepare(dataset, n_records=size.n_synthetic) if dataset == "synthetic" else prepare(dataset)
 
 
+def obtain(request: Request) -> Prepared:
+    """The prepared data of a page, fetched first where they are not here or where a fetch was interrupted."""
+    if request.dataset != "synthetic" and interrupted(source(request.dataset)):
+        fetch(request.dataset)
+    try:
+        return at_hand(request.dataset, request.size)
+    except AbsentError as error:
+        logger.info("%s", error)
+        fetch(request.dataset)
+        return at_hand(request.dataset, request.size)
+
+
 def fulfil(request: Request, experiments: Sequence[Experiment]) -> Outcome:
     """Every experiment of a page, done: from the ledger alone where it holds them all and the data are not here, else trained.
 
@@ -94,13 +108,11 @@ def fulfil(request: Request, experiments: Sequence[Experiment]) -> Outcome:
         fetch(request.dataset)
     try:
         prepared = at_hand(request.dataset, request.size)
-    except AbsentError as error:
+    except AbsentError:
         stored = ledger.read_all()
         found: list[Run | None] = [ledger.find(stored, e) for e in experiments]
         if all(found):
             logger.warning("%s is not on this machine; these are the stored results", request.dataset)
             return Outcome(finished=[run for run in found if run])
-        logger.info("%s", error)
-        fetch(request.dataset)
-        prepared = at_hand(request.dataset, request.size)
+        prepared = obtain(request)
     return sweep(experiments, prepared)

@@ -1,6 +1,6 @@
 """The simulator: its physics, its truth, and how close it stays to real recordings.
 
-Reference values are medians of real 12-lead records and published class means; see the simulator's docstrings.
+What real recordings measure stands in `ecgstudy.data.synthetic.reference`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import pytest
 
 from ecgstudy.data.dataset import open_prepared, verify
 from ecgstudy.data.labels import CPSC_CLASSES, label_set
-from ecgstudy.data.synthetic import Settings, draw_parameters, render, simulate
+from ecgstudy.data.synthetic import Settings, draw_parameters, realism, render, simulate
 from ecgstudy.data.synthetic.labels import COLUMN, LABEL_SETS, NOT_DRAWN
 from ecgstudy.data.synthetic.prepared import SIMULATOR, prepare_synthetic, to_microvolts
+from ecgstudy.data.synthetic.realism import median_beat
 from ecgstudy.data.synthetic.rhythm import PVC
 from ecgstudy.data.synthetic.timing import in_view, time_beats
-from ecgstudy.data.synthetic.truth import lead_sets, parameter_table, span_table
+from ecgstudy.data.synthetic.truth import lead_sets, span_table
 from ecgstudy.errors import ConfigurationError
 from ecgstudy.leads import LEADS, limb_residuals
 
@@ -39,18 +40,6 @@ def clean():
 def of_class(simulation, name):
     """Records whose only label is `name`."""
     return np.nonzero(simulation.labels[:, COLUMN[name]].astype(bool) & (simulation.labels.sum(1) == 1))[0]
-
-
-def median_beat(simulation, record, before=0.4, after=0.6):
-    """Median of the record's conducted beats [12, t] around R, from the level before the QRS, and when its waves stand."""
-    fs = simulation.fs
-    beats = simulation.beats
-    beats = beats[(beats.record == record) & beats.kind.isin(["sinus", "AF"]) & (beats.r > before) & (beats.r < 10 - after)]
-    starts = ((beats.r - before) * fs).round().astype(int)
-    beat = np.median([simulation.signals[record, :, start:start + round((before + after) * fs)] for start in starts], 0)
-    onset = round((before - (beats.r - beats.qrs_on).iloc[0]) * fs)
-    times = beats.drop(columns=["record", "kind"]).iloc[0].astype(float)
-    return beat - beat[:, onset - 3:onset].mean(1, keepdims=True), times - times.r + before
 
 
 # ---------------------------------------------------------------------------------------------------------- determinism
@@ -125,26 +114,17 @@ def test_silence_between_the_waves(clean):
             assert np.abs(clean.signals[record][:, inside]).max() > 0.03
 
 
-def test_noise_levels():
-    """Within a factor of two of real records: 30 microvolts below 0.5 Hz, 5 between 25 and 45 Hz."""
-    noise = simulate(5, range(128)).signals - simulate(5, range(128), settings=SILENT).signals
-    power = np.abs(np.fft.rfft(noise)) ** 2 * 2 / 1000 ** 2
-    f = np.fft.rfftfreq(1000, 0.01)
-    for low, high, real in ((0.01, 0.5, 0.030), (25, 45, 0.005)):
-        level = np.median(np.sqrt(power[..., (f >= low) & (f < high)].sum(-1)))
-        assert real / 2 < level < real * 2, (low, high, level)
+@pytest.mark.parametrize("measured", [realism.limb_identities, realism.noise, realism.spectrum, realism.class_means, realism.amplitudes])
+def test_measures_lie_where_real_recordings_do(measured):
+    """`reference` says what real recordings measure; the data page shows the same table."""
+    found = measured()
+    assert found and [check for check in found if not check.inside] == []
 
 
-def test_spectrum_of_normal_records():
-    """Within 5 dB of real PTB-XL records up to 40 Hz, relative to 5 to 10 Hz."""
-    signals = simulate(5, range(0, 9 * 64, 9), fs=500, settings=Settings(scheme="balanced")).signals
-    bands = [(5, 10), (1, 5), (10, 15), (15, 20), (20, 25), (25, 30), (30, 35), (35, 40)]
-    real = {"II": [1.0, -2.0, -4.1, -7.0, -10.3, -14.8, -18.8], "V5": [1.6, -0.7, -2.0, -4.5, -8.3, -12.8, -15.5]}
-    f = np.fft.rfftfreq(5000, 1 / 500)
-    for lead, expected in real.items():
-        power = np.abs(np.fft.rfft(signals[:, LEADS.index(lead)] * np.hanning(5000))) ** 2
-        level = np.stack([10 * np.log10(power[:, (f >= a) & (f < b)].mean(1)) for a, b in bands])
-        np.testing.assert_allclose(np.median(level[1:] - level[0], 1), expected, atol=5, err_msg=lead)
+def test_a_check_can_fail():
+    assert realism.Check("R peak", "II", "mV", 0.5, 0.32, 1.27).inside
+    assert not realism.Check("R peak", "II", "mV", 1.3, 0.32, 1.27).inside
+    assert not realism.Check("R peak", "II", "mV", float("nan"), 0.32, 1.27).inside
 
 
 # ---------------------------------------------------------------------------------------------------------------- truth
@@ -215,19 +195,6 @@ def test_balanced_classes():
 
 # -------------------------------------------------------------------------------------------------- clinical plausibility
 
-@pytest.mark.parametrize("name, heart_rate, qrs, qtc_bazett", [
-    ("Normal", 76, 87, 431), ("AF", 95, None, 449), ("LBBB", None, 148, 500), ("RBBB", None, 130, 468)])
-def test_intervals_of_each_class(name, heart_rate, qrs, qtc_bazett):
-    """Class means within 5 % of the Chapman-Shaoxing measurements."""
-    drawn = draw_parameters(0, np.arange(CPSC_CLASSES.index(name), 9 * 500, 9), Settings(scheme="balanced"), 10.0)
-    table = parameter_table(drawn, time_beats(drawn))
-    rr = 60 / table.heart_rate
-    measured = {"rate": table.heart_rate.mean(), "qrs": 1000 * table.qrs.mean(),
-                "qtc": 1000 * ((table.qtc - 0.154 * (1 - rr)) / np.sqrt(rr)).mean()}
-    for key, expected in (("rate", heart_rate), ("qrs", qrs), ("qtc", qtc_bazett)):
-        assert expected is None or abs(measured[key] / expected - 1) < 0.05, (key, measured[key])
-
-
 def test_criteria_of_each_class(natural):
     p = natural.parameters
     normal, avb = (natural.labels[:, COLUMN[name]].astype(bool) for name in ("Normal", "I-AVB"))
@@ -242,28 +209,6 @@ def test_normal_carries_no_abnormal_look_alike():
     parameters = draw_parameters(0, np.arange(0, 9 * 1000, 9), Settings(scheme="balanced"), 10.0)
     look = parameters.look_alikes
     assert not (look.hypertrophy | look.t_inversion | look.left_axis).any() and look.sinus_arrhythmia.any()
-
-
-def test_amplitudes_lie_in_the_real_range():
-    """Median R of each lead, S of V1 and V2 inside the 10 to 90 % range of real records, T near its median."""
-    simulation = simulate(3, range(192), fs=500, settings=SILENT)
-    r, s, t = [], [], []
-    for record in range(192):
-        beat, at = median_beat(simulation, record)
-        qrs = beat[:, int(at.qrs_on * 500):int(at.qrs_off * 500)]
-        r.append(np.maximum(qrs.max(1), 0))
-        s.append([lead[lead.argmax():].min() for lead in qrs])
-        t.append(beat[:, int(at.t_peak * 500)])
-    r, s, t = (dict(zip(LEADS, np.median(x, 0), strict=True)) for x in (r, s, t))
-    real_r = {"I": (0.17, 1.05), "II": (0.32, 1.27), "III": (0.08, 0.90), "aVL": (0.05, 0.69), "aVF": (0.10, 1.01),
-              "V1": (0.08, 0.75), "V2": (0.17, 1.03), "V3": (0.19, 1.62), "V4": (0.38, 2.20), "V5": (0.57, 2.17),
-              "V6": (0.46, 1.63)}
-    for lead, (low, high) in real_r.items():
-        assert low < r[lead] < high, (lead, r[lead])
-    assert -1.37 < s["V1"] < -0.13 and -1.88 < s["V2"] < -0.14
-    real_t = {"I": 0.11, "II": 0.19, "aVF": 0.12, "V1": -0.01, "V2": 0.23, "V3": 0.26, "V4": 0.18, "V5": 0.21, "V6": 0.15}
-    for lead, median in real_t.items():
-        assert abs(t[lead] - median) < 0.12, (lead, t[lead])
 
 
 def test_sinus_p_and_r_progression(clean):
