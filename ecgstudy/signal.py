@@ -29,15 +29,26 @@ class SignalSpec:
         return self.n_samples / self.fs
 
 
-def resample(signal: np.ndarray, fs_from: int, fs_to: int) -> np.ndarray:
+def resample(signal: np.ndarray, fs_from: int, fs_to: int, n_samples: int | None = None) -> np.ndarray:
     """Change the sampling rate through an anti-alias filter: the Kaiser-windowed FIR of `scipy.signal.resample_poly`.
 
-    signal: [L, T], zero beyond its ends, as in resample_poly. Returns float32 [L, ceil(T * fs_to / fs_from)].
+    signal: [L, T], zero beyond its ends, as in resample_poly. Returns float32 [L, ceil(T * fs_to / fs_from)], or the first
+    `n_samples` of it, for which only the samples that they depend on are filtered.
     """
     for name, fs in (("fs_from", fs_from), ("fs_to", fs_to)):
         if fs < 1:
             raise ConfigurationError(f"resample: {name} is {fs}; it must be at least 1 Hz")
-    signal = np.asarray(signal, dtype=np.float32)
+    if n_samples is not None:
+        signal = signal[:, :_inputs(fs_from, fs_to, n_samples)]
+    return _resampled(np.asarray(signal, dtype=np.float32), fs_from, fs_to)[:, :n_samples]
+
+
+def _inputs(fs_from: int, fs_to: int, n_outputs: int) -> int:
+    """How many input samples the first outputs depend on: those before the last, and half of the filter beyond."""
+    return -(-(n_outputs * fs_from + 10 * max(fs_from, fs_to)) // fs_to) + 1
+
+
+def _resampled(signal: np.ndarray, fs_from: int, fs_to: int) -> np.ndarray:
     if fs_from == fs_to:
         return signal
     if fs_from % fs_to == 0:

@@ -1,8 +1,9 @@
 """Mutated files: whatever is done to a header, a recording, the manifest, a result or a prepared folder, a person sees the study's
 own error or gets a sane value, within bounded time and memory.
 
-Each kind of file is damaged 10,000 times, case i of a kind always in the same way, so that `case(kind, i)` shows a failure again.
-ECGSTUDY_FUZZ=n tries n cases of each kind. What was once found is kept in test_regressions.py.
+ECGSTUDY_FUZZ=10000 damages each kind of file 10,000 times (two minutes); without it headers and recordings see as many and the
+others 2,500. Case i of a kind is always the same damage, so `case(target, i)` shows a failure again. What was once found is kept
+in test_regressions.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import os
 import resource
 import signal
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -22,7 +24,6 @@ from fuzz_targets import TARGETS
 
 from ecgstudy.errors import StudyError
 
-CASES = int(os.environ.get("ECGSTUDY_FUZZ", 10_000))
 SECONDS_A_CASE = 1.0            # of processor time, so that a busy machine does not count
 MEMORY = 512 * 2**20            # bytes beyond what the process holds already
 
@@ -62,13 +63,21 @@ def case(target, number: int) -> str:
     return "accepted"
 
 
+@pytest.fixture
+def folder():
+    """In memory where the system offers it: a case writes up to three files."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as made:
+        yield Path(made)
+
+
 @pytest.mark.parametrize("make", TARGETS, ids=lambda make: make.kind)
-def test_damage_is_refused_in_the_study_s_own_words(tmp_path, make):
-    target, outcomes, failures, slowest = make(tmp_path), Counter(), [], 0.0
+def test_damage_is_refused_in_the_study_s_own_words(folder, make):
+    target, outcomes, failures, slowest = make(folder), Counter(), [], 0.0
+    n_cases = int(os.environ.get("ECGSTUDY_FUZZ", target.usual))
     target.use()                                        # the whole file is accepted; also imports what is imported late
     with warnings.catch_warnings(), bounded(1800, MEMORY):
         warnings.simplefilter("ignore")
-        for number in range(CASES):
+        for number in range(n_cases):
             signal.setitimer(signal.ITIMER_PROF, 5 * SECONDS_A_CASE)
             start = time.process_time()
             try:
@@ -78,6 +87,6 @@ def test_damage_is_refused_in_the_study_s_own_words(tmp_path, make):
                 failures.append(f"case {number}: {type(error).__name__}: {error!s:.200}")
             slowest = max(slowest, time.process_time() - start)
     print(f"{target.kind}: {dict(outcomes)}, slowest {slowest:.3f} s")
-    assert not failures, f"{len(failures)} of {CASES}:\n" + "\n".join(failures[:20])
+    assert not failures, f"{len(failures)} of {n_cases}:\n" + "\n".join(failures[:20])
     assert slowest < SECONDS_A_CASE
-    assert outcomes["accepted"] < 0.9 * CASES < CASES, outcomes
+    assert 0 < outcomes["accepted"] < 0.5 * n_cases, outcomes           # the damage is neither harmless nor crude
