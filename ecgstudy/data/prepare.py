@@ -70,7 +70,7 @@ def condition(record: Record) -> tuple[np.ndarray, int, int]:
     check(record)
     signal, recorded = fit_length(resample(record.signal, record.fs, FS, N_SAMPLES), N_SAMPLES)
     microvolts = np.rint(signal * np.float32(MILLIVOLT))
-    clipped = int((np.abs(microvolts) > LIMIT).sum())
+    clipped = np.count_nonzero(np.abs(microvolts) > LIMIT)
     return np.clip(microvolts, -LIMIT, LIMIT).astype(np.int16), recorded, clipped
 
 

@@ -278,9 +278,11 @@ def _read_wfdb(header: Header) -> Record:
         differing = [f"{LEADS[k]} sums to {sums[k]}, expected {checksums[k]}" for k in wrong]
         raise DataError(f"{path}: checksums differ ({abridge(differing, 3)}); the samples are damaged. {_REPAIR.capitalize()}")
     signal = digital.astype(np.float32)
-    signal -= np.array(header.baselines, np.float32)[order, None]
+    if any(header.baselines):
+        signal -= np.array(header.baselines, np.float32)[order, None]
     signal /= np.array(header.gains, np.float32)[order, None]
-    signal[digital == NOT_A_SAMPLE] = np.nan
+    if digital.min() == NOT_A_SAMPLE:
+        signal[digital == NOT_A_SAMPLE] = np.nan
     return Record(header.record_id, signal, header.fs, header.age, header.sex, header.dx, path)
 
 

@@ -127,12 +127,12 @@ def read_run(path: Path) -> Run:
         predictions = path.with_name(result["predictions"]["file"])         # beside it, not anywhere else
         experiment = Experiment.from_json(result["experiment"])
         key = experiment.key(result["data"]["digest"])
-        stated = result["predictions"]["sha256"]
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        scored = predictions.is_file() and files.sha256(predictions) == result["predictions"]["sha256"]
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, OSError) as error:
         raise DataError(f"{path} is not a result: {error!r:.300}") from None
     if key != result["key"]:
         raise DataError(f"{path} was edited: its experiment has the key {key[:12]}, it states {str(result['key'])[:12]}")
-    if not predictions.is_file() or files.sha256(predictions) != stated:
+    if not scored:
         raise DataError(f"{path}: {predictions.name} is missing or is not the file that was scored")
     _require_thresholds(path, result["thresholds"], experiment.labels)
     run = Run(result, predictions)

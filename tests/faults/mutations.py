@@ -126,7 +126,7 @@ def mutate_value(random: Random, value: Any) -> Any:
             other, other_key = random.choice(places)
             parent[key] = copy.deepcopy(other[other_key])
         else:
-            parent[key] = random.choice(VALUES)
+            parent[key] = copy.deepcopy(random.choice(VALUES))
     return value
 
 
