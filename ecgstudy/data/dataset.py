@@ -103,7 +103,7 @@ def open_prepared(folder: Path) -> Prepared:
         if (size := (folder / "signals.npy").stat().st_size) != described["signals_bytes"]:
             raise DataError(f"{folder / 'signals.npy'} has {size} bytes, expected {described['signals_bytes']}; remove {folder} "
                             "and prepare the data again")
-        signals = np.load(folder / "signals.npy", mmap_mode="r", allow_pickle=False)
+        signals = np.lib.format.open_memmap(folder / "signals.npy", mode="r")
         table = pd.read_csv(folder / "table.csv", dtype={"record_id": str, "patient_id": str, "sex": str, "statements": str},
                             keep_default_na=False, na_values={"age": [""]})
     except (KeyError, AttributeError, TypeError, OSError, ValueError, RecursionError, SyntaxError, TokenError, EOFError) as error:
