@@ -19,6 +19,7 @@ import statistics
 import struct
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def read_record(path: Path) -> Record:
         return _read_wfdb(read_header(path))
     stem = path.parent / path.stem if path.suffix in (".dat", ".mat") else path
     header, matlab = Path(f"{stem}.hea"), Path(f"{stem}.mat")
-    if path.suffix != ".dat" and matlab.exists() and not header.exists():
+    if path.suffix != ".dat" and not header.exists() and matlab.exists():
         return _read_matlab_structure(matlab)
     return _read_wfdb(read_header(header))
 
@@ -194,6 +195,11 @@ def read_header(path: Path) -> Header:
                         f"or a MATLAB structure .mat alone. To complete it, {_REPAIR}") from None
     if len(content) > LARGEST_HEADER:
         raise DataError(f"{path} is longer than {LARGEST_HEADER} bytes and no header of a recording; {_REPAIR}")
+    return _parsed(path, content)
+
+
+@lru_cache(maxsize=11_000)          # a catalog reads all headers of a data set, then each is needed with its samples
+def _parsed(path: Path, content: bytes) -> Header:
     lines = content.decode("utf-8", "replace").splitlines()
     comments = dict(_comment(line) for line in lines if line.lstrip().startswith("#"))
     lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
