@@ -29,15 +29,26 @@ class SignalSpec:
         return self.n_samples / self.fs
 
 
-def resample(signal: np.ndarray, fs_from: int, fs_to: int) -> np.ndarray:
+def resample(signal: np.ndarray, fs_from: int, fs_to: int, n_samples: int | None = None) -> np.ndarray:
     """Change the sampling rate through an anti-alias filter: the Kaiser-windowed FIR of `scipy.signal.resample_poly`.
 
-    signal: [L, T], zero beyond its ends, as in resample_poly. Returns float32 [L, ceil(T * fs_to / fs_from)].
+    signal: [L, T], zero beyond its ends, as in resample_poly. Returns float32 [L, ceil(T * fs_to / fs_from)], or the first
+    `n_samples` of it, for which only the samples that they depend on are filtered.
     """
     for name, fs in (("fs_from", fs_from), ("fs_to", fs_to)):
         if fs < 1:
             raise ConfigurationError(f"resample: {name} is {fs}; it must be at least 1 Hz")
-    signal = np.asarray(signal, dtype=np.float32)
+    if n_samples is not None:
+        signal = signal[:, :_inputs(fs_from, fs_to, n_samples)]
+    return _resampled(np.asarray(signal, dtype=np.float32), fs_from, fs_to)[:, :n_samples]
+
+
+def _inputs(fs_from: int, fs_to: int, n_outputs: int) -> int:
+    """How many input samples the first outputs depend on: those before the last, and half of the filter beyond."""
+    return -(-(n_outputs * fs_from + 10 * max(fs_from, fs_to)) // fs_to) + 1
+
+
+def _resampled(signal: np.ndarray, fs_from: int, fs_to: int) -> np.ndarray:
     if fs_from == fs_to:
         return signal
     if fs_from % fs_to == 0:
@@ -60,25 +71,28 @@ OUTPUTS_PER_BLOCK = 20
 
 @cache
 def _decimation_matrix(factor: int) -> np.ndarray:
-    """The filter, once for each of a block's outputs, each `factor` inputs further on: [inputs, outputs]."""
+    """The filter, once for each of a block's outputs, each `factor` inputs further on: [inputs, outputs].
+
+    It reaches over two blocks of inputs; the rows of the second stand beside those of the first: [block, 2 * outputs].
+    """
     from scipy.signal import firwin
 
-    half = 10 * factor              # resample_poly's default: 20 x factor + 1 taps, Kaiser window of beta 5
+    half, block = 10 * factor, factor * OUTPUTS_PER_BLOCK       # resample_poly's default: 20 x factor + 1 taps, Kaiser window of beta 5
     taps = firwin(2 * half + 1, 1 / factor, window=("kaiser", 5.0)).astype(np.float32)
-    matrix = np.zeros((len(taps) + factor * (OUTPUTS_PER_BLOCK - 1), OUTPUTS_PER_BLOCK), np.float32)
+    matrix = np.zeros((2 * block, OUTPUTS_PER_BLOCK), np.float32)
     for k in range(OUTPUTS_PER_BLOCK):
         matrix[k * factor:k * factor + len(taps), k] = taps
-    return matrix
+    return np.hstack([matrix[:block], matrix[block:]])
 
 
 def _decimate(signal: np.ndarray, factor: int) -> np.ndarray:
-    """Filter and keep each `factor`-th sample, as one matrix product over overlapping blocks: five times resample_poly's pace."""
-    matrix = _decimation_matrix(factor)
+    """Filter and keep each `factor`-th sample, as one matrix product over blocks of inputs: many times resample_poly's pace."""
+    block = factor * OUTPUTS_PER_BLOCK
     n_leads, n_inputs = signal.shape
     n_outputs = -(-n_inputs // factor)
     n_blocks = -(-n_outputs // OUTPUTS_PER_BLOCK)
-    step = factor * OUTPUTS_PER_BLOCK
-    padded = np.zeros((n_leads, (n_blocks - 1) * step + len(matrix)), np.float32)
+    padded = np.zeros((n_leads, (n_blocks + 1) * block), np.float32)
     padded[:, 10 * factor:10 * factor + n_inputs] = signal[:, :padded.shape[1] - 10 * factor]
-    blocks = np.lib.stride_tricks.sliding_window_view(padded, len(matrix), axis=1)[:, ::step]       # [L, blocks, inputs]
-    return (np.ascontiguousarray(blocks) @ matrix).reshape(n_leads, -1)[:, :n_outputs]
+    parts = (padded.reshape(-1, block) @ _decimation_matrix(factor)).reshape(n_leads, n_blocks + 1, 2 * OUTPUTS_PER_BLOCK)
+    outputs = parts[:, :-1, :OUTPUTS_PER_BLOCK] + parts[:, 1:, OUTPUTS_PER_BLOCK:]      # what each block gives, and the next adds
+    return outputs.reshape(n_leads, -1)[:, :n_outputs]

@@ -20,6 +20,13 @@ def test_resample_is_the_reference_filter(fs_from, fs_to, n_samples):
     np.testing.assert_allclose(ours, theirs, atol=5e-6)
 
 
+@pytest.mark.parametrize("fs", [1, 7, 99, 100, 257, 360, 500, 1000, 9973])
+def test_the_first_samples_are_those_of_the_whole(fs):
+    signal = np.random.default_rng(0).standard_normal((2, 12 * fs))
+    np.testing.assert_allclose(resample(signal, fs, 100, 300), resample(signal, fs, 100)[:, :300], atol=5e-6)
+    assert resample(signal, fs, 100, 5000).shape == (2, 1200)
+
+
 def test_what_would_alias_is_removed_and_the_rest_kept():
     t = np.arange(5000) / 500
     kept = resample(np.sin(2 * np.pi * 10 * t)[None], 500, 100)[0, 100:-100]

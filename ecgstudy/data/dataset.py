@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -97,19 +98,31 @@ def open_prepared(folder: Path) -> Prepared:
     described = files.read_json(folder / "prepared.json")
     try:
         stated = described.pop("digest")
-        if described["format"] != FORMAT or files.digest(described) != stated:
+        if described["format"] != FORMAT or files.digest(described) != stated or not _is_description(described):
             raise DataError(f"{folder} was made by another version or edited; remove it and prepare the data again")
         if (size := (folder / "signals.npy").stat().st_size) != described["signals_bytes"]:
             raise DataError(f"{folder / 'signals.npy'} has {size} bytes, expected {described['signals_bytes']}; remove {folder} "
                             "and prepare the data again")
-        signals = np.load(folder / "signals.npy", mmap_mode="r", allow_pickle=False)
+        signals = np.lib.format.open_memmap(folder / "signals.npy", mode="r")
         table = pd.read_csv(folder / "table.csv", dtype={"record_id": str, "patient_id": str, "sex": str, "statements": str},
                             keep_default_na=False, na_values={"age": [""]})
-    except (KeyError, AttributeError, TypeError, OSError, ValueError) as error:
-        raise DataError(f"{folder} is not a complete prepared folder ({error!r}); remove it and prepare the data again") from None
+    except (KeyError, AttributeError, TypeError, OSError, ValueError, RecursionError, SyntaxError, TokenError, EOFError) as error:
+        raise DataError(f"{folder} is not a complete prepared folder ({error!r:.300}); remove it and prepare the data again") from None
+    if signals.dtype != np.int16 or signals.ndim != 3 or signals.shape[1] != len(LEADS) or not signals.size:
+        raise DataError(f"{folder / 'signals.npy'} holds {signals.dtype} {signals.shape}, expected int16 (records, {len(LEADS)}, "
+                        f"samples); remove {folder} and prepare the data again")
+    if missing := [name for name in COLUMNS if name not in table.columns]:
+        raise DataError(f"{folder / 'table.csv'} lacks the columns {', '.join(missing)}; remove {folder} and prepare the data again")
     if len(table) != len(signals):
         raise DataError(f"{folder}: {len(signals)} signals but {len(table)} table rows; remove it and prepare the data again")
     return Prepared(described["dataset"], described["fs"], signals, table, stated, described["settings"], folder)
+
+
+def _is_description(described: dict[str, Any]) -> bool:
+    """Whether a prepared.json, its digest right, says all that `write_prepared` says, in the same types."""
+    kinds = {"dataset": str, "fs": int, "settings": dict, "content_sha256": str, "signals_bytes": int}
+    return described["leads"] == list(LEADS) and all(type(described[name]) is kind for name, kind in kinds.items()) and \
+        described["fs"] >= 1
 
 
 def verify(prepared: Prepared, block: int = 1024) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
@@ -122,15 +123,13 @@ def manifest(path: Path | None = None) -> dict[str, Source]:
     path: another manifest; default is `data_manifest.yaml` of this checkout. Raises ConfigurationError that names the file,
     the key and what belongs there.
     """
-    import yaml
-
     path = Path(path) if path is not None else files.repository() / "data_manifest.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _plain_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"{path} does not exist; it comes with the checkout: git checkout -- {path.name}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(content, dict) or not content:
         raise ConfigurationError(f"{path} holds {_shown(content)}; expected one mapping for each data set, such as 'cpsc:'")
     return {_name(path, name): _source(path, name, entry) for name, entry in content.items()}
@@ -160,10 +159,31 @@ def unsafe(name: str) -> str | None:
     return None
 
 
+def _plain_yaml(text: str) -> Any:
+    """The content of a YAML text without aliases, of which a few lines can stand for more than fits in memory. Else ValueError."""
+    import yaml
+
+    class PlainLoader(yaml.SafeLoader):
+        def compose_node(self, parent, index):
+            if self.check_event(yaml.AliasEvent):
+                raise ValueError(f"an alias stands in line {self.peek_event().start_mark.line + 1}; write the value out")
+            return super().compose_node(parent, index)
+
+    try:
+        return yaml.load(text, PlainLoader)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError) as error:     # the last for a value not of its tag
+        raise ValueError(str(error)) from None
+
+
 def _matches(name: str, pattern: str) -> bool:
     """fnmatch part by part, so that `*` never crosses a slash."""
     parts, patterns = name.split("/"), pattern.split("/")
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
+
+
+MOST = 10**15           # of anything that the manifest counts
 
 
 # Checks of the values. Each returns the value in its final type or raises ValueError with what is accepted.
@@ -197,8 +217,8 @@ def _folder_prefix(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError("a whole number of at least 1")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < MOST:
+        raise ValueError(f"a whole number of at least 1 and below {MOST}")
     return value
 
 
@@ -213,7 +233,7 @@ def _list_of(check: Callable[[Any], str], least: int) -> Callable[[Any], tuple[s
 
 def _range(value: Any) -> tuple[float, float]:
     numbers = isinstance(value, list) and len(value) == 2 and all(type(v) in (int, float) for v in value)
-    if not numbers or not 0 < value[0] <= value[1]:
+    if not numbers or not 0 < value[0] <= value[1] < MOST:
         raise ValueError("two numbers [shortest, longest] above 0")
     return float(value[0]), float(value[1])
 
@@ -337,7 +357,7 @@ def _in_order(path: Path, name: str, task: str, counts: dict[str, int]) -> dict[
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)          # bounded, however large or deep the value is
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -68,9 +68,9 @@ def find_source(dataset: str, home: Path) -> Path | None:
 def condition(record: Record) -> tuple[np.ndarray, int, int]:
     """One record as it is stored: int16 [L, N_SAMPLES] in microvolts, samples recorded, samples clipped to ±32.767 mV."""
     check(record)
-    signal, recorded = fit_length(resample(record.signal, record.fs, FS), N_SAMPLES)
+    signal, recorded = fit_length(resample(record.signal, record.fs, FS, N_SAMPLES), N_SAMPLES)
     microvolts = np.rint(signal * np.float32(MILLIVOLT))
-    clipped = int((np.abs(microvolts) > LIMIT).sum())
+    clipped = np.count_nonzero(np.abs(microvolts) > LIMIT)
     return np.clip(microvolts, -LIMIT, LIMIT).astype(np.int16), recorded, clipped
 
 

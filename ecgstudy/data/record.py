@@ -19,10 +19,12 @@ import statistics
 import struct
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from ecgstudy.data.matlab5 import read_structure
 from ecgstudy.errors import DataError
 from ecgstudy.leads import LEADS, lead_order
 
@@ -31,12 +33,13 @@ ORIGINAL_FS = 500                   # the CPSC2018 structure does not carry its 
 HIGHEST_FS = 10_000                 # Hz; above it a header is damaged, and a filter for it would not fit in memory
 PLAUSIBLE_RANGE = (0.05, 20.0)      # mV; the median over leads of each lead's range. Outside it the gain or unit is wrong
 EXCLUDE_FILE = "exclude.txt"        # in a data set's folder: recordings that a person leaves out, by name
+LARGEST_HEADER = 65536              # bytes; a header of twelve leads has about a thousand
 NOT_A_SAMPLE = -32768               # format 16 marks an invalid sample with it
 
-_RECORD_LINE = re.compile(r"(\S+)\s+(\d{1,4})\s+(\d{1,9}(?:\.\d*)?)(?:/\S+)?\s+(\d{1,15})(?:\s+.*)?")
+_RECORD_LINE = re.compile(r"(\S+)\s+(\d{1,4})\s+(\d{1,9}(?:\.\d*)?)(?:/\S+)?\s+(\d{1,15})(?:\s+.*)?", re.ASCII)
 _SIGNAL_LINE = re.compile(r"(?P<file>\S+)\s+(?P<format>[^\s+]+)(?:\+(?P<offset>\d{1,9}))?\s+"
                           r"(?P<gain>[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?\d{1,9})\))?(?:/(?P<unit>\S+))?\s+"
-                          r"\d+\s+(?P<zero>-?\d{1,9})\s+-?\d+\s+(?P<checksum>-?\d{1,9})\s+\d+\s+(?P<lead>.*\S)\s*")
+                          r"\d+\s+(?P<zero>-?\d{1,9})\s+-?\d+\s+(?P<checksum>-?\d{1,9})\s+\d+\s+(?P<lead>.*\S)\s*", re.ASCII)
 _REPAIR = "fetch the data set again with `python -m ecgstudy data fetch --repair`"
 
 
@@ -92,7 +95,7 @@ def read_record(path: Path) -> Record:
         return _read_wfdb(read_header(path))
     stem = path.parent / path.stem if path.suffix in (".dat", ".mat") else path
     header, matlab = Path(f"{stem}.hea"), Path(f"{stem}.mat")
-    if path.suffix != ".dat" and matlab.exists() and not header.exists():
+    if path.suffix != ".dat" and not header.exists() and matlab.exists():
         return _read_matlab_structure(matlab)
     return _read_wfdb(read_header(header))
 
@@ -185,10 +188,19 @@ def read_header(path: Path) -> Header:
     """Read a WFDB header of one segment in format 16; DataError where a line is not what the study's data sets declare."""
     path = Path(path)
     try:
-        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_HEADER + 1)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); a recording is a header with a .dat or .mat file beside it, "
                         f"or a MATLAB structure .mat alone. To complete it, {_REPAIR}") from None
+    if len(content) > LARGEST_HEADER:
+        raise DataError(f"{path} is longer than {LARGEST_HEADER} bytes and no header of a recording; {_REPAIR}")
+    return _parsed(path, content)
+
+
+@lru_cache(maxsize=11_000)          # a catalog reads all headers of a data set, then each is needed with its samples
+def _parsed(path: Path, content: bytes) -> Header:
+    lines = content.decode("utf-8", "replace").splitlines()
     comments = dict(_comment(line) for line in lines if line.lstrip().startswith("#"))
     lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     record_id, n_leads, fs, n_samples = _record_line(path, lines)
@@ -272,9 +284,11 @@ def _read_wfdb(header: Header) -> Record:
         differing = [f"{LEADS[k]} sums to {sums[k]}, expected {checksums[k]}" for k in wrong]
         raise DataError(f"{path}: checksums differ ({abridge(differing, 3)}); the samples are damaged. {_REPAIR.capitalize()}")
     signal = digital.astype(np.float32)
-    signal -= np.array(header.baselines, np.float32)[order, None]
+    if any(header.baselines):
+        signal -= np.array(header.baselines, np.float32)[order, None]
     signal /= np.array(header.gains, np.float32)[order, None]
-    signal[digital == NOT_A_SAMPLE] = np.nan
+    if digital.min() == NOT_A_SAMPLE:
+        signal[digital == NOT_A_SAMPLE] = np.nan
     return Record(header.record_id, signal, header.fs, header.age, header.sex, header.dx, path)
 
 
@@ -287,18 +301,16 @@ def _check_matlab4(path: Path, start: bytes, n_leads: int, n_samples: int) -> No
 
 
 def _read_matlab_structure(path: Path) -> Record:
-    from scipy.io import loadmat
-
     with open(path, "rb") as file:
         start = file.read(10)
     if start != b"MATLAB 5.0":
         raise DataError(f"{path} starts with {start!r}, expected the structure ECG in a MATLAB 5.0 file; a MATLAB v4 file needs "
                         f"its .hea beside it. To complete it, {_REPAIR}")
     try:
-        ecg = loadmat(path, variable_names=["ECG"])["ECG"][0, 0]
+        ecg = read_structure(path, "ECG")
         data = np.asarray(ecg["data"], dtype=np.float32)
-        sex, age = (str(np.asarray(ecg[name]).item()) for name in ("sex", "age"))
-    except Exception as error:      # the MATLAB reader raises a dozen kinds of exception on a damaged file
+        sex, age = (ecg[name] if isinstance(ecg[name], str) else str(ecg[name].item()) for name in ("sex", "age"))
+    except (ValueError, KeyError) as error:
         raise DataError(f"{path} is not a whole MATLAB structure ECG with sex, age and data ({type(error).__name__}: {error}); "
                         f"{_REPAIR}") from None
     if data.ndim != 2 or data.shape[0] != len(LEADS) or data.shape[1] == 0:

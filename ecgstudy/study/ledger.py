@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+import reprlib
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +19,13 @@ from typing import Any
 import numpy as np
 
 from ecgstudy import files
+from ecgstudy.data.labels import LabelSet
 from ecgstudy.errors import DataError
 from ecgstudy.evaluate.metrics import Scores, probabilities, score
 from ecgstudy.train.experiment import RESULT_SCHEMA, Experiment
 
+LARGEST = 2**28         # bytes of one run's predictions when unpacked: a million records of twelve classes
+R_IDS = {"validation": "record ids [R]", "test": "record and patient ids [R]"}
 FIELDS = {"schema", "key", "experiment", "data", "environment", "training", "thresholds", "scores", "predictions"}
 
 
@@ -44,13 +49,24 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> Predictions:
-        """DataError where the file is missing or damaged."""
+        """DataError where the file is missing, damaged, or holds other arrays than those described above."""
         try:
+            with zipfile.ZipFile(path) as archive:
+                if (size := sum(member.file_size for member in archive.infolist())) > LARGEST:
+                    raise ValueError(f"{size} bytes when unpacked, expected at most {LARGEST}")
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(**{field.name: arrays[field.name] for field in dataclasses.fields(cls)})
+                read = cls(**{field.name: arrays[field.name] for field in dataclasses.fields(cls)})
         except Exception as error:      # NumPy and zipfile raise a dozen kinds for a damaged file
             raise DataError(f"{path} does not hold predictions ({type(error).__name__}: {error}); remove the run and make it "
                             "again") from None
+        for fold, ids in (("validation", ("records",)), ("test", ("records", "patients"))):
+            logits, targets = getattr(read, f"{fold}_logits"), getattr(read, f"{fold}_targets")
+            named = [getattr(read, f"{fold}_{each}") for each in ids]
+            if logits.dtype.kind != "f" or logits.ndim != 2 or targets.dtype.kind not in "uib" or (targets > 1).any() or \
+                    (targets < 0).any() or any(each.dtype.kind != "U" or each.shape != logits.shape[:1] for each in named):
+                raise DataError(f"{path}: the {fold} arrays are not logits [R, K], targets of 0 and 1, and {R_IDS[fold]}; remove "
+                                "the run and make it again")
+        return read
 
 
 @dataclass(frozen=True)
@@ -108,20 +124,31 @@ def read_run(path: Path) -> Run:
     if result["schema"] != RESULT_SCHEMA:
         raise DataError(f"{path} has result schema {result['schema']}, this version reads {RESULT_SCHEMA}; run the experiment again")
     try:
-        predictions = path.parent / result["predictions"]["file"]
-        key = Experiment.from_json(result["experiment"]).key(result["data"]["digest"])
-        stated = result["predictions"]["sha256"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not a result: {error!r}") from None
+        predictions = path.with_name(result["predictions"]["file"])         # beside it, not anywhere else
+        experiment = Experiment.from_json(result["experiment"])
+        key = experiment.key(result["data"]["digest"])
+        scored = predictions.is_file() and files.sha256(predictions) == result["predictions"]["sha256"]
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, OSError) as error:
+        raise DataError(f"{path} is not a result: {error!r:.300}") from None
     if key != result["key"]:
         raise DataError(f"{path} was edited: its experiment has the key {key[:12]}, it states {str(result['key'])[:12]}")
-    if not predictions.is_file() or files.sha256(predictions) != stated:
+    if not scored:
         raise DataError(f"{path}: {predictions.name} is missing or is not the file that was scored")
+    _require_thresholds(path, result["thresholds"], experiment.labels)
     run = Run(result, predictions)
     if (scores := recompute(run)) != result["scores"]:
         raise DataError(f"{path} was edited: its predictions give macro_auroc {scores['test']['macro_auroc']} on test, it states "
                         "other scores")
     return run
+
+
+def _require_thresholds(path: Path, thresholds: Any, labels: LabelSet) -> None:
+    """One number a class for a multi-label task, none for another."""
+    numbers = isinstance(thresholds, list) and len(thresholds) == len(labels.classes) and \
+        all(type(each) in (int, float) and -1 <= each <= 2 for each in thresholds)
+    if not (numbers if labels.multilabel else thresholds is None):
+        raise DataError(f"{path} was edited: its thresholds are {reprlib.repr(thresholds)}, expected "
+                        f"{f'{len(labels.classes)} probabilities' if labels.multilabel else 'null'}")
 
 
 def recompute(run: Run) -> dict[str, dict[str, Any]]:

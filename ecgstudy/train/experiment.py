@@ -6,6 +6,7 @@ Two experiments that are equal share one key, hence one run and one result, whic
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +69,10 @@ class Experiment:
         for name in ("epochs", "patience", "batch_size", "schedule_step"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.learning_rate > 0:
+        if not 0 < self.learning_rate < math.inf:
             raise ConfigurationError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigurationError(f"weight_decay is {self.weight_decay}; it must be 0 or above")
         if self.n_training < 0:
             raise ConfigurationError(f"n_training is {self.n_training}; use 0 for all training records")
 
@@ -89,9 +92,9 @@ class Experiment:
     def from_json(cls, values: dict[str, Any]) -> Experiment:
         """The experiment that `to_json` described; ConfigurationError where a field is missing or unknown."""
         names = {field.name for field in dataclasses.fields(cls)}
-        if strange := sorted(set(values) - names):
-            raise ConfigurationError(f"unknown experiment field {strange[0]!r}; accepted: {', '.join(sorted(names))}")
         try:
+            if strange := sorted(set(values) - names):
+                raise ConfigurationError(f"unknown experiment field {strange[0]!r}; accepted: {', '.join(sorted(names))}")
             return cls(**(values | {"settings": freeze_settings(values["settings"])}))
         except (KeyError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"this is not an experiment of the study: {error}") from None
