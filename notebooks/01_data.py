@@ -29,6 +29,7 @@ from IPython.display import Markdown, display
 
 from ecgstudy.data.synthetic import realism
 from ecgstudy.study import class_pages, data_page, request
+from ecgstudy.study import simulated_to_real
 
 page = request.read_request(globals(), "01_data", {})
 data = data_page.open_data(page)
@@ -98,7 +99,11 @@ truth
 
 # %% [markdown]
 # ## Reading
+#
+# Last, the sharpest question to a simulator: does a network that was trained, stopped and thresholded on simulated records alone
+# recognise recorded ones? The answer below is read from the ledger of finished runs.
 
 # %%
 checks = realism.measure()
-display(Markdown(data_page.reading(data, checks)), data_page.realism_table(checks))
+display(Markdown(data_page.reading(data, checks)), data_page.realism_table(checks),
+        *simulated_to_real.shown(page.size.name))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ecgstudy.evaluate.bootstrap import Interval, interval, patient_weights, replicate_scores
-from ecgstudy.study import plans, tables
+from ecgstudy.study import ledger, plans, tables
 from ecgstudy.study.ledger import Run
 from ecgstudy.study.names import readable
 
@@ -50,16 +51,24 @@ def table(runs: Sequence[Run]) -> Styler:
                                              f"({len(runs[0].predictions.test_records):,} records). The four classes first.")
 
 
+def shown(profile: str) -> list[Any]:
+    """What page 01 shows of this: the line, and under it the table where the committed ledger holds runs."""
+    from IPython.display import Markdown
+
+    runs = stored(ledger.read_all(), profile)
+    return [Markdown(reading(runs, profile)), *([table(runs)] if runs else [])]
+
+
 def reading(runs: Sequence[Run], profile: str) -> str:
     """What the table says against TARGET, or how to make it, as Markdown."""
+    head = "**From simulated to recorded.** "
     if not runs:
-        return (f"No run of this plan is in the ledger for the `{profile}` profile. Make it with `{COMMAND.format(profile)}` (it needs "
-                "PTB-XL).")
+        return f"{head}No run of this plan is in the ledger for the `{profile}` profile. `{COMMAND.format(profile)}` makes it (it needs PTB-XL)."
     found = {model: macro_auroc([run for run in runs if run.experiment.model == model])
              for model in dict.fromkeys(run.experiment.model for run in runs)}
     told = "; ".join(f"`{model}` {tables.show_interval(value)}" for model, value in found.items())
-    met = [model for model, value in found.items() if value.estimate >= TARGET]
-    verdict = (f"reached by {', '.join(f'`{model}`' for model in met)}" if met else "reached by neither")
-    return (f"Mean AUROC over {', '.join(CLASSES)} without having seen one recorded ECG: {told}. The mark of {TARGET:.2f} that this "
-            f"study set beforehand is {verdict}. A simulator that passes is good for testing explanations of these classes; it does not "
-            "replace recordings, and a class that scores low is one that is drawn differently from how it is recorded.")
+    met = [f"`{model}`" for model, value in found.items() if value.estimate >= TARGET]
+    return (f"{head}Mean AUROC over {', '.join(CLASSES)} without having seen one recorded ECG: {told}. The mark of {TARGET:.2f} that this "
+            f"study set beforehand is reached by {', '.join(met) or 'neither'}. A simulator that passes is good for testing explanations of "
+            "these classes; it does not replace recordings, and a class that scores low is one that is drawn differently from how it is "
+            "recorded.")
