@@ -86,13 +86,13 @@ plt.close("all")
 # ## The simulator, and what is true of it
 #
 # Of a recording nobody knows which samples made a cardiologist write a label. Of a simulated record it is known, in time and in leads:
-# the right bundle branch block below stands in every conducted beat and shows in the leads that look at the right ventricle; the
-# ventricular beats show everywhere. Later pages score attention maps and Grad-CAM against these spans.
+# the right bundle branch block below stands in every conducted beat and shows late in V1 and V2 and, as a broad S, in I and V6; the
+# ventricular beat shows everywhere. Later pages score attention maps and Grad-CAM against these spans.
 #
 # Truth is worth as much as the record around it, so simulated records are measured the way real ones were: the answer below counts how
 # many measures lie inside the range of real recordings, and the table under it lists them.
 
-# %% mystnb={"figure": {"name": "fig-truth", "caption": "A simulated record with two labels. Shaded: when each label shows, on the leads that show it; everything else in the trace is beside the point."}, "image": {"alt": "Simulated twelve-lead ECG on millimetre paper. Blue bands on each QRS of the right-sided leads mark the bundle branch block; orange bands across all leads mark ventricular beats."}}
+# %% mystnb={"figure": {"name": "fig-truth", "caption": "A simulated record with two labels. Shaded: when each label shows, on the leads that show it; nothing else in the trace is evidence for it."}, "image": {"alt": "Simulated twelve-lead ECG on millimetre paper. Blue bands on each conducted QRS of leads I, V1, V2 and V6 mark the bundle branch block; orange bands across all leads mark ventricular beats."}}
 truth = class_pages.simulated_truth()
 plt.close(truth)
 truth
