@@ -63,12 +63,12 @@ def reading(runs: Sequence[Run], profile: str) -> str:
     """What the table says against TARGET, or how to make it, as Markdown."""
     head = "**From simulated to recorded.** "
     if not runs:
-        return f"{head}No run of this plan is in the ledger for the `{profile}` profile. `{COMMAND.format(profile)}` makes it (it needs PTB-XL)."
+        return f"{head}No run of this plan is in the ledger for the `{profile}` profile. `{COMMAND.format(profile)}` makes it, with PTB-XL."
     found = {model: macro_auroc([run for run in runs if run.experiment.model == model])
              for model in dict.fromkeys(run.experiment.model for run in runs)}
     told = "; ".join(f"`{model}` {tables.show_interval(value)}" for model, value in found.items())
     met = [f"`{model}`" for model, value in found.items() if value.estimate >= TARGET]
     return (f"{head}Mean AUROC over {', '.join(CLASSES)} without having seen one recorded ECG: {told}. The mark of {TARGET:.2f} that this "
-            f"study set beforehand is reached by {', '.join(met) or 'neither'}. A simulator that passes is good for testing explanations of "
-            "these classes; it does not replace recordings, and a class that scores low is one that is drawn differently from how it is "
+            f"study set beforehand is reached by {', '.join(met) or 'neither'}. A simulator that passes is good for testing explanations "
+            "of these classes; it does not replace recordings, and a class that scores low is one that is drawn differently from how it is "
             "recorded.")
