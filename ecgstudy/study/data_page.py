@@ -15,9 +15,11 @@ from pandas.io.formats.style import Styler
 from ecgstudy.data.dataset import Prepared
 from ecgstudy.data.labels import TASKS, LabelSet, label_set
 from ecgstudy.data.manifest import source
+from ecgstudy.data.quality import KINDS, read_report
 from ecgstudy.data.splits import N_FOLDS, TEST_FOLD, VALIDATION_FOLD, audit
 from ecgstudy.data.synthetic.realism import Check
 from ecgstudy.study import tables
+from ecgstudy.study.cards import card
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
 from ecgstudy.study.request import Request, obtain
 
@@ -65,17 +67,7 @@ def what_is_here(data: Data) -> str:
             f"twelve leads at {fs} Hz, at most {data.prepared.spec.seconds:g} s of each. Data digest `{data.prepared.digest[:12]}`.")
     if data.page.dataset == "synthetic":
         return text + " The records are simulated: nothing on this page is a measurement of people."
-    return f"{text}\n\n{_card(data.page.dataset)}"
-
-
-def _card(dataset: str) -> str:
-    """The data set's card; where there is none, its title and licence from the manifest."""
-    entry = source(dataset)
-    try:
-        from ecgstudy.study.cards import card
-    except ImportError:
-        return f"{entry.title}, version {entry.version}, {entry.license}, doi:{entry.doi}. (This checkout writes no data cards.)"
-    return card(entry)
+    return f"{text}\n\n{card(source(data.page.dataset))}"
 
 
 # -- counts -------------------------------------------------------------------------------------------------------------
@@ -225,18 +217,16 @@ def quality(data: Data) -> Any:
     """What the quality check found, as a table; where it has not been run, how to run it, as Markdown."""
     from IPython.display import Markdown
 
+    if data.page.dataset == "synthetic":
+        return Markdown("Simulated records were never recorded: there is nothing to check.")
     command = f"`python -m ecgstudy data check {data.page.dataset}`"
-    try:
-        from ecgstudy.data.quality import read_report
-    except ImportError:
-        return Markdown(f"This checkout has no quality check yet; once it has, {command} makes the report that stands here.")
     report = read_report(data.page.dataset)
     if report is None:
         return Markdown(f"The recordings have not been checked on this machine; {command} makes the report that stands here.")
     table = report.table.copy()
     table["records"] = [f"{count:,}" for count in table["records"]]
     table["share"] = [f"{100 * share:.2f} %" for share in table["share"]]
-    table["examples"] = [found if isinstance(found, str) else ", ".join(map(str, found)) for found in table["examples"]]
+    table.insert(1, "what it is", [KINDS[kind] for kind in table["kind"]])
     return tables.style(table, f"Findings of the quality check on {data.title}. A finding is a remark, never a repair: the record stays as "
                                "it was published.")
 

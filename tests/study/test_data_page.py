@@ -1,7 +1,6 @@
 """Page 01: its counts, its choice of records, the truth that it draws, and its answers, on data whose answer is known."""
 
 import dataclasses
-import sys
 import types
 
 import matplotlib.pyplot as plt
@@ -11,11 +10,13 @@ import pytest
 
 from ecgstudy.data.dataset import COLUMNS, Prepared
 from ecgstudy.data.labels import CPSC_CLASSES, label_set
+from ecgstudy.data.manifest import source
 from ecgstudy.data.synthetic import Settings, realism, simulate
 from ecgstudy.data.synthetic.prepared import prepare_synthetic
 from ecgstudy.errors import DataError
 from ecgstudy.leads import LEADS
 from ecgstudy.study import class_pages, data_page, plans, tables
+from ecgstudy.study.cards import card
 from ecgstudy.study.data_page import Data
 from ecgstudy.study.request import Request
 
@@ -139,33 +140,23 @@ def test_people_are_drawn_by_class(simulated):
     np.testing.assert_allclose(medians, [np.median(age[column.astype(bool)]) for column in simulated.targets.T])
 
 
-# -- quality and card: both may be absent
+# -- quality and card
 
-def test_without_a_report_the_page_says_how_to_make_one(simulated, monkeypatch):
-    absent = types.ModuleType("ecgstudy.data.quality")
-    absent.read_report = lambda dataset: None
-    for module in (None, absent):
-        monkeypatch.setitem(sys.modules, "ecgstudy.data.quality", module)
-        assert "python -m ecgstudy data check synthetic" in data_page.quality(simulated).data
+def test_without_a_report_the_page_says_how_to_make_one(simulated, tmp_path):
+    assert "data check cpsc`" in data_page.quality(data_of(made_up("cpsc", ["AF"], [1], tmp_path))).data
+    assert "nothing to check" in data_page.quality(simulated).data
 
 
-def test_a_report_becomes_a_table(simulated, monkeypatch):
-    module = types.ModuleType("ecgstudy.data.quality")
-    table = pd.DataFrame({"kind": ["flat lead"], "records": [1234], "share": [0.0617], "examples": [["12", "77"]]})
-    module.read_report = lambda dataset: types.SimpleNamespace(table=table)
-    monkeypatch.setitem(sys.modules, "ecgstudy.data.quality", module)
-    assert data_page.quality(simulated).data.iloc[0].tolist() == ["flat lead", "1,234", "6.17 %", "12, 77"]
+def test_a_report_becomes_a_table(tmp_path, monkeypatch):
+    table = pd.DataFrame({"kind": ["flat"], "records": [1234], "share": [0.0617], "examples": ["12, 77"]})
+    monkeypatch.setattr(data_page, "read_report", lambda dataset: types.SimpleNamespace(table=table))
+    data = data_of(made_up("cpsc", ["AF"], [1], tmp_path))
+    assert data_page.quality(data).data.iloc[0].tolist() == ["flat", data_page.KINDS["flat"], "1,234", "6.17 %", "12, 77"]
     assert table["records"][0] == 1234          # the report itself is left alone
 
 
-def test_the_card_stands_on_the_page_where_there_is_one(tmp_path, monkeypatch):
-    data = data_of(made_up("cpsc", ["AF"], [1], tmp_path))
-    monkeypatch.setitem(sys.modules, "ecgstudy.study.cards", None)
-    assert "CC-BY-4.0" in data_page.what_is_here(data)
-    cards = types.ModuleType("ecgstudy.study.cards")
-    cards.card = lambda entry: f"card of {entry.name}"
-    monkeypatch.setitem(sys.modules, "ecgstudy.study.cards", cards)
-    assert data_page.what_is_here(data).endswith("card of cpsc")
+def test_the_card_stands_on_the_page_of_recorded_data(tmp_path):
+    assert data_page.what_is_here(data_of(made_up("cpsc", ["AF"], [1], tmp_path))).endswith(card(source("cpsc")))
 
 
 # -- one record of every class
