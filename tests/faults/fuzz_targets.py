@@ -99,7 +99,7 @@ class Manifest:
     whole = b"""cpsc:
   title: "CPSC2018"
   version: "1.0"
-  doi: "10.1/x"
+  doi: "10.13026/x"
   license: "CC-BY-4.0"
   citation: >-
     Liu
@@ -116,6 +116,20 @@ class Manifest:
   seconds: [6, 144]
   approximate_bytes: 1_300    # few
   by_hand: ""
+  population: "patients"
+  device: ""
+  rates: [500]
+  resolution: "16 bit"
+  labels: "one to three"
+  codes: CPSC_SNOMED
+  tasks:
+    nine: {Normal: 918, AF: 1221, I-AVB: 722, LBBB: 236, RBBB: 1857, PAC: 616, PVC: 700, STD: 869, STE: 220}
+  counted: "a table"
+  layout: "folders"
+  exclusions: []
+  nan: refuse
+  folds: stratified
+  patients: unpublished
 """
 
     def __init__(self, folder: Path) -> None:
