@@ -226,9 +226,10 @@ def quality(data: Data) -> Any:
     table = report.table.copy()
     table["records"] = [f"{count:,}" for count in table["records"]]
     table["share"] = [f"{100 * share:.2f} %" for share in table["share"]]
-    table.insert(1, "what it is", [KINDS[kind] for kind in table["kind"]])
-    return tables.style(table, f"Findings of the quality check on {data.title}. A finding is a remark, never a repair: the record stays as "
+    table["kind"] = [KINDS[kind] for kind in table["kind"]]
+    shown = tables.style(table, f"Findings of the quality check on {data.title}. A finding is a remark, not a repair: the record stays as "
                                "it was published.")
+    return shown.set_properties(subset=["kind", "examples"], **{"white-space": "normal"})
 
 
 # -- the simulator's measures -------------------------------------------------------------------------------------------

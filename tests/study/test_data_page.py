@@ -151,7 +151,7 @@ def test_a_report_becomes_a_table(tmp_path, monkeypatch):
     table = pd.DataFrame({"kind": ["flat"], "records": [1234], "share": [0.0617], "examples": ["12, 77"]})
     monkeypatch.setattr(data_page, "read_report", lambda dataset: types.SimpleNamespace(table=table))
     data = data_of(made_up("cpsc", ["AF"], [1], tmp_path))
-    assert data_page.quality(data).data.iloc[0].tolist() == ["flat", data_page.KINDS["flat"], "1,234", "6.17 %", "12, 77"]
+    assert data_page.quality(data).data.iloc[0].tolist() == [data_page.KINDS["flat"], "1,234", "6.17 %", "12, 77"]
     assert table["records"][0] == 1234          # the report itself is left alone
 
 
