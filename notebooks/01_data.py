@@ -105,5 +105,5 @@ truth
 
 # %%
 checks = realism.measure()
-display(Markdown(data_page.reading(data, checks)), data_page.realism_table(checks),
-        *simulated_to_real.shown(page.size.name))
+display(Markdown(data_page.reading(data, checks)))
+display(data_page.realism_table(checks), *simulated_to_real.shown(page.size.name))

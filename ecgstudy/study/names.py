@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-NAMES = {"mhsa": "MHSA (full)", "bi_level_routing": "bi-level routing", "hilo": "HiLo"}
+NAMES = {"mhsa": "MHSA (full)", "bi_level_routing": "bi-level routing", "hilo": "HiLo",
+         "inception_former": "InceptionFormer", "resnet18": "ResNet18", "resnet34": "ResNet34", "mobilenetv2": "MobileNetV2"}
 
 
 def readable(name: str) -> str:

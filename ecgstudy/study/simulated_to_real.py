@@ -45,10 +45,11 @@ def table(runs: Sequence[Run]) -> Styler:
         by_name = dict(zip(group[0].experiment.labels.classes, auroc, strict=True))
         order = (*CLASSES, *(name for name in by_name if name not in CLASSES))
         mean = tables.show_interval(macro_auroc(group), joint="<br>")
-        lines.append({"network": readable(model), "seeds": len(group), "mean of the four": mean}
+        lines.append({"network": readable(model), "mean of four": mean}
                      | {name: tables.show(by_name[name]) for name in order})
     return tables.style(pd.DataFrame(lines), f"Trained, stopped and thresholded on simulated records alone; AUROC on PTB-XL's test fold "
-                                             f"({len(runs[0].predictions.test_records):,} records). The four classes first.")
+                                             f"({len(runs[0].predictions.test_records):,} records), mean over "
+                                             f"{len({run.experiment.seed for run in runs})} seeds. The four classes first.")
 
 
 def shown(profile: str) -> list[Any]:
