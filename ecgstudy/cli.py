@@ -179,12 +179,14 @@ def _status(options: argparse.Namespace) -> None:
     from ecgstudy.data.fetch import available
     from ecgstudy.data.manifest import manifest
     from ecgstudy.data.prepare import FOLDERS, find_source
+    from ecgstudy.data.quality import recordings
 
     print(f"downloads and prepared data: {files.home()}")
     print("synthetic  the embedded simulator: always here")
     for name, entry in manifest().items():
         folder = entry.path() if available(entry) else find_source(name, files.home()) if name in FOLDERS else None
-        where = str(folder) if folder else f"not here; `python -m ecgstudy data fetch {name}`"
+        where = (f"{len(recordings(name, folder)):,} of them in {folder}" if folder else
+                 f"not here; `python -m ecgstudy data fetch {name}`")
         size = f"{entry.recordings:,} recordings, about {entry.approximate_bytes / 1e6:,.0f} MB"
         print(f"{name:10} {entry.title}, {size}, {entry.license}: {where}")
 

@@ -14,7 +14,7 @@ from pandas.io.formats.style import Styler
 
 from ecgstudy.data.dataset import Prepared
 from ecgstudy.data.labels import TASKS, LabelSet, label_set
-from ecgstudy.data.manifest import source
+from ecgstudy.data.manifest import manifest, source
 from ecgstudy.data.quality import KINDS, read_report
 from ecgstudy.data.splits import N_FOLDS, TEST_FOLD, VALIDATION_FOLD, audit
 from ecgstudy.data.synthetic.realism import Check
@@ -66,8 +66,12 @@ def what_is_here(data: Data) -> str:
     text = (f"**This page:** data set `{data.page.dataset}` ({data.title}), task `{data.page.task}`: {len(table):,} records, {whose}, "
             f"twelve leads at {fs} Hz, at most {data.prepared.spec.seconds:g} s of each. Data digest `{data.prepared.digest[:12]}`.")
     if data.page.dataset == "synthetic":
-        return text + " The records are simulated: nothing on this page is a measurement of people."
-    return f"{text}\n\n{card(source(data.page.dataset))}"
+        own = "The records are simulated: nothing on this page is a measurement of people."
+    else:
+        own = card(source(data.page.dataset))
+    folded = [f"<details><summary>Data card of {name}</summary>\n\n{card(entry)}\n</details>"
+              for name, entry in manifest().items() if name != data.page.dataset]
+    return "\n\n".join([text, own, *folded])
 
 
 # -- counts -------------------------------------------------------------------------------------------------------------

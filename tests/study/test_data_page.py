@@ -156,7 +156,8 @@ def test_a_report_becomes_a_table(tmp_path, monkeypatch):
 
 
 def test_the_card_stands_on_the_page_of_recorded_data(tmp_path):
-    assert data_page.what_is_here(data_of(made_up("cpsc", ["AF"], [1], tmp_path))).endswith(card(source("cpsc")))
+    shown = data_page.what_is_here(data_of(made_up("cpsc", ["AF"], [1], tmp_path)))
+    assert card(source("cpsc")) in shown.split("<details>")[0] and card(source("ludb")) in shown and shown.count("<details>") == 3
 
 
 # -- one record of every class
