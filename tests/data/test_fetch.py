@@ -36,6 +36,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.asked = {}, []
         self.cut, self.busy, self.silent = {}, {}, set()        # path -> how often still
+        self.short, self.slow, self.moved = set(), set(), {}    # says less than it sends; a block at a time; path -> new path
         self.ranges = True
 
     @property
@@ -57,6 +58,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server.asked.append((self.path, wanted))
         if self.path in server.silent:
             time.sleep(3)
+        if self.path in server.moved:
+            return self.answer(302, b"", {"Location": server.moved[self.path]})
         if self.path not in server.content:
             return self.answer(404, b"no such file")
         if server.busy.get(self.path, 0) > 0:
@@ -74,6 +77,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(status, body[:len(body) // 2], headers, length=len(body))
             self.close_connection = True
             return None
+        if self.path in server.short:
+            return self.answer(status, body[:1000], headers)
         return self.answer(status, body, headers)
 
     def answer(self, status, body, headers=(), length=None):
@@ -82,8 +87,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for key, value in dict(headers).items():
             self.send_header(key, value)
         self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
+        step = 20_000 if self.path in self.server.slow else max(len(body), 1)
+        for start in range(0, len(body), step):
+            self.wfile.write(body[start:start + step])
+            self.wfile.flush()
+            time.sleep(0.02 if step < len(body) else 0)
 
 
 def release(server, extra_lines=()):
@@ -206,6 +214,32 @@ def test_a_part_of_other_bytes_is_thrown_away(server, entry, tmp_path, ranges):
     (tmp_path / "g1/A0002.mat.part").write_bytes(b"x" * 300_000)        # longer than the file
     fetch_source(entry, tmp_path)
     assert stored(tmp_path) == server.files
+
+
+def test_a_server_that_lies_about_the_length_is_not_believed(server, entry, tmp_path):
+    """It says and sends 1,000 bytes, as if that were the whole file: only the hash can tell."""
+    server.short.add(PREFIX + "g1/A0003.mat")
+    with pytest.raises(DataError, match="A0003.mat"):
+        fetch_source(entry, tmp_path)
+    assert not (tmp_path / "g1/A0003.mat").exists() and not available(entry, tmp_path)
+    server.short.clear()
+    fetch_source(entry, tmp_path)
+    assert stored(tmp_path) == server.files
+
+
+def test_a_redirection_is_followed(server, entry, tmp_path):
+    server.content["/elsewhere.mat"] = server.content[PREFIX + "g2/A0007.mat"]
+    server.moved[PREFIX + "g2/A0007.mat"] = "/elsewhere.mat"
+    fetch_source(entry, tmp_path)
+    assert stored(tmp_path) == server.files and "/elsewhere.mat" in server.paths()
+
+
+def test_a_slow_server_is_waited_for(server, entry, tmp_path, monkeypatch):
+    """Slower in all than the time-out between two blocks, which is what counts."""
+    monkeypatch.setattr(transfer, "TIMEOUT", (5.0, 0.15))
+    server.slow.add(PREFIX + "g1/A0004.mat")
+    fetch_source(entry, tmp_path)
+    assert stored(tmp_path) == server.files and server.paths().count(PREFIX + "g1/A0004.mat") == 1
 
 
 def test_a_busy_server_is_asked_again(server, entry, tmp_path):
