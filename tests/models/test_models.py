@@ -144,13 +144,14 @@ def test_parameter_counts_of_the_notes(name, settings, count):
     ({"pattern": ("L", "L", "L", "L")}, "1.356G"), ({"attention": "shunted", "rates": (1, 2)}, "2.236G"),
     ({"attention": "shunted", "rates": (1, 4)}, "2.186G"), ({"pattern": ("L", "L", "S", "S"), "depths": (2, 4, 4, 2)}, "1.882G"),
     ({"pattern": ("L", "L", "S", "S"), "depths": (2, 4, 4, 3)}, "2.278G"), ({"pattern": ("R", "R", "RG", "G")}, "2.154G"),
-    (SANDWICH_PRO, "1.726G"), ({"widths": (32, 64, 128, 256), "stem_kernels": (11, 7, 3)}, "0.536G"),
-    ({"widths": (32, 64, 128, 256)}, "0.539G"), ({"semantic_tokens": True}, "1.534G"),
+    (SANDWICH_PRO, "1.726G"), ({"widths": (32, 64, 128, 256), "stem_kernels": (11, 7, 3)}, "536.07M"),
+    ({"widths": (32, 64, 128, 256)}, "539.01M"), ({"semantic_tokens": True}, "1.534G"),
 ])
 def test_macs_by_the_rule_of_the_notes(settings, printed):
     with torch.device("meta"):
         model = build_model("inception_former", SIGNAL, 9, **settings)
-    assert f"{notes_macs(model, torch.empty(1, 12, 1000, device='meta')) / 1e9:.3f}G" == printed
+    counted = notes_macs(model, torch.empty(1, 12, 1000, device="meta"))
+    assert printed in (f"{counted / 1e9:.3f}G", f"{counted / 1e6:.2f}M")
 
 
 def test_semantic_tokens_as_the_notes_print_them():
