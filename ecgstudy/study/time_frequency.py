@@ -1,0 +1,236 @@
+"""Page 09, time against frequency: what each stream is shown, its F1 beside the notes', and the classes that it gains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+
+from ecgstudy.data.labels import CPSC_CLASSES, TASKS
+from ecgstudy.data.synthetic import simulate
+from ecgstudy.evaluate.bootstrap import difference_p_value, holm, interval, patient_weights, weighted_auroc
+from ecgstudy.layers.spectrogram import Spectrogram
+from ecgstudy.leads import LEADS
+from ecgstudy.models import SignalSpec
+from ecgstudy.study import tables
+from ecgstudy.study.comparison import Difference, Row
+from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
+from ecgstudy.study.ledger import Run
+from ecgstudy.study.names import readable
+
+SIGNAL = SignalSpec(n_leads=12, n_samples=1000, fs=100)
+BASELINE = "time"
+FEWEST_POSITIVES = 20       # of a class on the test fold, before its difference is tested
+N_REPLICATES = 2000         # twice as many as elsewhere: Holm's correction over classes and streams asks for small p
+QRS_BAND = (5.0, 15.0)      # Hz; J. Pan, W. Tompkins, A real-time QRS detection algorithm, IEEE TBME 1985
+SHOWN = {13: "Normal: a regular rhythm", 29: "AF: an irregular rhythm"}       # simulated records of SEED
+SEED = 4
+RHYTHM_LEAD = LEADS.index("II")
+
+
+# -- what the streams are shown -----------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Seen:
+    """Lead II of a simulated record as both streams get it.
+
+    trace: [T] in mV. image: [F, N], log magnitude before standardising. whole: [F'] magnitude of one window over the whole record.
+    beats_a_second: the mean rate, from the simulator's own beats.
+    """
+
+    title: str
+    trace: np.ndarray
+    image: np.ndarray
+    whole: np.ndarray
+    beats_a_second: float
+
+
+def look(index: int, title: str) -> Seen:
+    """The record `index` of SEED, scaled by its own deviation, through the frequency networks' own transform."""
+    simulation = simulate(seed=SEED, indices=[index])
+    signal = simulation.signals                                                           # [1, L, T] mV
+    image = Spectrogram(SIGNAL).log_magnitude(torch.from_numpy(signal / signal.std()))    # [1, L, F, N]
+    trace = signal[0, RHYTHM_LEAD]
+    whole = np.abs(np.fft.rfft(np.hanning(len(trace)) * (trace - trace.mean())))
+    return Seen(title, trace, image[0, RHYTHM_LEAD].numpy(), whole, float(1 / np.diff(simulation.beats["r"]).mean()))
+
+
+def what_the_streams_see() -> Figure:
+    """Two simulated records: the trace, the spectrogram beneath it, and the spectrum of the whole record against that of one frame."""
+    seen = [look(index, title) for index, title in SHOWN.items()]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(3, len(seen), figsize=(9.5, 7.4), layout="constrained", height_ratios=[0.7, 1.3, 1.1], sharex="row",
+                                    sharey="row")
+        for (trace, image, spectrum), record in zip(axes.T, seen, strict=True):
+            trace.plot(np.arange(SIGNAL.n_samples) / SIGNAL.fs, record.trace, color=INK, lw=0.8)
+            trace.set(xlim=(0, SIGNAL.seconds), title=record.title, xlabel="time (s)")
+            drawn = image.imshow(record.image, origin="lower", aspect="auto", cmap="viridis", interpolation="nearest",
+                                 extent=_cells(record.image), vmin=0, vmax=max(other.image.max() for other in seen))
+            image.set(xlabel="time (s)", xlim=(0, SIGNAL.seconds), ylim=(0, SIGNAL.fs / 2))
+            _name_band(image)
+            _spectra(spectrum, record)
+        for axis, label in zip(axes[:, 0], ("lead II (mV)", "frequency (Hz)", "magnitude, largest = 1"), strict=True):
+            axis.set_ylabel(label)
+        figure.colorbar(drawn, ax=axes[1], label="log(1 + magnitude)", pad=0.01)
+        figure.legend(*axes[2, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+        return figure
+
+
+def _cells(image: np.ndarray) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top of an image whose cells are centred on their times and frequencies, in s and Hz."""
+    n_bins, n_frames = image.shape
+    hop, bin_width = SIGNAL.seconds / (n_frames - 1), SIGNAL.fs / 2 / (n_bins - 1)
+    return -hop / 2, SIGNAL.seconds + hop / 2, -bin_width / 2, (SIGNAL.fs + bin_width) / 2
+
+
+def _name_band(axis: Axes) -> None:
+    for edge in QRS_BAND:
+        axis.axhline(edge, color="white", lw=1, ls="--")
+    axis.text(0.1, QRS_BAND[1] + 1, f"QRS band, {QRS_BAND[0]:g} to {QRS_BAND[1]:g} Hz", color="white", fontsize=9, va="bottom")
+
+
+def _spectra(axis: Axes, record: Seen) -> None:
+    """The whole record's spectrum with the multiples of its heart rate, and the mean spectrum of the one-second frames."""
+    frames = np.expm1(record.image).mean(axis=1)
+    harmonics = record.beats_a_second * np.arange(1, int(QRS_BAND[1] / record.beats_a_second) + 1)
+    axis.vlines(harmonics, 0, 1.05, color=GREY, lw=0.8, ls=":", label="multiples of the heart rate")
+    axis.plot(np.arange(len(record.whole)) / SIGNAL.seconds, record.whole / record.whole.max(), color=INK, lw=0.9,
+              label="one window over the whole record")
+    axis.plot(np.arange(len(frames)), frames / frames.max(), "-o", color=MEASURED, lw=1.5, ms=4, label="mean of the one-second frames")
+    axis.set(xlim=(0, QRS_BAND[1]), ylim=(0, 1.05), xlabel="frequency (Hz)")
+    axis.set_title(f"{60 * record.beats_a_second:.0f} beats a minute: {record.beats_a_second:.2f} Hz", fontsize=10)
+
+
+# -- the classes --------------------------------------------------------------------------------------------------------
+
+def f1_table(rows: Sequence[Row]) -> Styler:
+    """Test F1 of every class and stream, mean over seeds, beside the notes' where the classes are theirs."""
+    run = rows[0].runs[0]
+    test = run.result["scores"]["test"]
+    measured = {row.value: _class_means(row, "f1") for row in rows}
+    told = _notes_f1(run)
+    lines = []
+    for k, (name, positives) in enumerate(zip(test["classes"], test["positives"], strict=True)):
+        lines.append({("", "class"): name, ("", "positives"): str(positives)}
+                     | {("test F1", readable(value)): tables.show(found[k]) for value, found in measured.items()}
+                     | {(tables.NOTES, readable(value)): tables.show(found[k]) for value, found in told.items()})
+    lines.append({("", "class"): "mean", ("", "positives"): ""}
+                 | {("test F1", readable(row.value)): tables.show(row.measured["macro_f1"].interval.estimate) for row in rows}
+                 | {(tables.NOTES, readable(value)): tables.show(tables.reported("time_frequency")[value]["f1"]) for value in told})
+    table = pd.DataFrame(lines)
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    caption = "F1 of each class on the test fold at the threshold that validation chose, mean over seeds."
+    if told:
+        caption += " In grey the notes: CPSC2018, full width, epoch and threshold chosen on the scored fold."
+    return tables.style(table, caption)
+
+
+def _class_means(row: Row, score: str) -> np.ndarray:
+    """One test score of every class [K], mean over seeds; NaN for a class that the fold lacks."""
+    return np.mean([_numbers(run, score) for run in row.runs], axis=0)
+
+
+def _numbers(run: Run, score: str) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in run.result["scores"]["test"][score]])
+
+
+def _notes_f1(run: Run) -> dict[str, list[float]]:
+    """stream -> the notes' F1 of each class, in the order of the run's classes; empty for a task whose classes are others."""
+    experiment = run.experiment
+    if experiment.labels.classes not in [sets["nine"].classes for sets in TASKS.values() if "nine" in sets]:
+        return {}
+    place = {"Normal" if name == "NORM" else name: k for k, name in enumerate(tables.reported("classes"))}
+    return {value: [told["per_class_f1"][place[name]] for name in CPSC_CLASSES]      # every nine-class task keeps CPSC's order
+            for value, told in tables.reported("time_frequency").items()}
+
+
+@dataclass(frozen=True)
+class ClassGain:
+    """AUROC of one class by one stream minus that by the time stream; `difference.p_holm` is NaN where there are too few positives."""
+
+    value: str
+    name: str
+    positives: int
+    difference: Difference
+
+
+def class_gains(rows: Sequence[Row], n_replicates: int = N_REPLICATES) -> list[ClassGain]:
+    """Each class's difference in test AUROC to the time stream, on the same patients and seeds.
+
+    Interval and p are a paired bootstrap over patients. p is corrected after Holm over all streams and classes that are tested,
+    those with at least FEWEST_POSITIVES positive and as many negative records. A class that the fold lacks is left out.
+    """
+    groups = {row.value: {run.experiment.seed: run for run in row.runs} for row in rows}
+    if BASELINE not in groups:
+        return []
+    stored = rows[0].runs[0].predictions
+    test = rows[0].runs[0].result["scores"]["test"]
+    weights = patient_weights(stored.test_patients, n_replicates, np.random.default_rng(0))
+
+    def drawn(run: Run, k: int) -> np.ndarray:
+        return weighted_auroc(run.predictions.test_logits[:, k] if run.experiment.labels.multilabel else run.test_probability()[:, k],
+                              stored.test_targets[:, k], weights)
+
+    found, p_values = [], []
+    for value in [value for value in groups if value != BASELINE]:
+        seeds = sorted(set(groups[value]) & set(groups[BASELINE]))
+        for k, (name, positives) in enumerate(zip(test["classes"], test["positives"], strict=True)):
+            if not seeds or test["auroc"][k] is None:
+                continue
+            pairs = [(groups[value][seed], groups[BASELINE][seed]) for seed in seeds]
+            points = np.array([_numbers(one, "auroc")[k] - _numbers(other, "auroc")[k] for one, other in pairs])
+            draws = np.mean([drawn(one, k) - drawn(other, k) for one, other in pairs], axis=0)
+            tested = FEWEST_POSITIVES <= positives <= len(stored.test_targets) - FEWEST_POSITIVES
+            p_values.append(difference_p_value(draws) if tested else float("nan"))
+            found.append((value, name, positives, interval(float(points.mean()), draws), len(seeds),
+                          bool((points > 0).all() or (points < 0).all())))
+    return [ClassGain(value, name, positives, Difference(between, p, n_seeds, same_sign))
+            for (value, name, positives, between, n_seeds, same_sign), p in zip(found, holm(p_values), strict=True)]
+
+
+def gains_figure(gains: Sequence[ClassGain], title: str) -> Figure:
+    """Each class's difference to the time stream with its interval: one panel a stream; filled where the rule gives a verdict."""
+    values = list(dict.fromkeys(gain.value for gain in gains))
+    with plt.rc_context(STYLE):
+        names = list(dict.fromkeys(gain.name for gain in gains))
+        figure, axes = plt.subplots(1, max(1, len(values)), figsize=(9.5, 0.36 * len(names) + 1.6), sharex=True, sharey=True,
+                                    layout="constrained", squeeze=False)
+        positives = {gain.name: gain.positives for gain in gains}
+        for axis, value in zip(axes.flat, values, strict=False):
+            for gain in (gain for gain in gains if gain.value == value):
+                between, place = gain.difference.interval, -names.index(gain.name)
+                colour = MEASURED if gain.positives >= FEWEST_POSITIVES else GREY
+                axis.plot([between.low, between.high], [place, place], color=colour, lw=2, solid_capstyle="round")
+                axis.plot(between.estimate, place, "o", ms=7, color=colour,
+                          markerfacecolor="white" if gain.difference.verdict == "undecided" else colour)
+            axis.axvline(0, color=INK, lw=0.8)
+            axis.grid(axis="x", color="#e5e5e5", lw=0.8)
+            axis.set_axisbelow(True)
+            axis.set(title=readable(value), xlabel=f"AUROC minus that of {readable(BASELINE)}")
+        axes[0, 0].set_yticks(-np.arange(len(names)), [f"{name} ({positives[name]})" for name in names])
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+        return figure
+
+
+def gains_in_words(gains: Sequence[ClassGain]) -> str:
+    """What the rule decides about single classes, as a paragraph of Markdown; empty where nothing could be compared."""
+    tested = [gain for gain in gains if not np.isnan(gain.difference.p_holm)]
+    if not tested:
+        return ""
+    told = [f"`{gain.value}` is {gain.difference.verdict} on **{gain.name}** "
+            f"({tables.show_interval(gain.difference.interval, signed=True)}, corrected p {tables.show_p(gain.difference)})"
+            for gain in tested if gain.difference.verdict != "undecided"]
+    classes = len({gain.name for gain in tested})
+    family = f"AUROC against `{BASELINE}`, {classes} class{'es' * (classes > 1)} with at least {FEWEST_POSITIVES} positive test records"
+    if told:
+        return f"**Class by class** ({family}): {'; '.join(told)}. The other {len(tested) - len(told)} comparisons are undecided."
+    far = max(tested, key=lambda gain: abs(gain.difference.interval.estimate))
+    return (f"**Class by class** ({family}): none of the {len(tested)} comparisons is decided. The largest difference is "
+            f"{tables.show_interval(far.difference.interval, signed=True)} on **{far.name}** (`{far.value}`), picked after looking.")
