@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,21 +13,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from ecgstudy.data.labels import CPSC_CLASSES, TASKS
+from ecgstudy.data.labels import CPSC_CLASSES
 from ecgstudy.data.synthetic import simulate
 from ecgstudy.evaluate.bootstrap import difference_p_value, holm, interval, patient_weights, weighted_auroc
 from ecgstudy.layers.spectrogram import Spectrogram
 from ecgstudy.leads import LEADS
-from ecgstudy.models import SignalSpec
+from ecgstudy.models import build_model
 from ecgstudy.study import tables
+from ecgstudy.study.axis_page import FEWEST_POSITIVES, SIGNAL, AxisPage, Comparison
 from ecgstudy.study.comparison import Difference, Row
+from ecgstudy.study.complexity import count_parameters
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
 from ecgstudy.study.ledger import Run
 from ecgstudy.study.names import readable
 
-SIGNAL = SignalSpec(n_leads=12, n_samples=1000, fs=100)
-BASELINE = "time"
-FEWEST_POSITIVES = 20       # of a class on the test fold, before its difference is tested
 N_REPLICATES = 2000         # twice as many as elsewhere: Holm's correction over classes and streams asks for small p
 QRS_BAND = (5.0, 15.0)      # Hz; J. Pan, W. Tompkins, A real-time QRS detection algorithm, IEEE TBME 1985
 SHOWN = {13: "Normal: a regular rhythm", 29: "AF: an irregular rhythm"}       # simulated records of SEED
@@ -112,10 +111,10 @@ def _spectra(axis: Axes, record: Seen) -> None:
 
 def f1_table(rows: Sequence[Row]) -> Styler:
     """Test F1 of every class and stream, mean over seeds, beside the notes' where the classes are theirs."""
-    run = rows[0].runs[0]
-    test = run.result["scores"]["test"]
-    measured = {row.value: _class_means(row, "f1") for row in rows}
-    told = _notes_f1(run)
+    first = rows[0].runs[0]
+    test = first.result["scores"]["test"]
+    measured = {row.value: np.mean([_numbers(run, "f1") for run in row.runs], axis=0) for row in rows}
+    told = notes_f1([row.value for row in rows]) if first.experiment.task == "nine" else {}
     lines = []
     for k, (name, positives) in enumerate(zip(test["classes"], test["positives"], strict=True)):
         lines.append({("", "class"): name, ("", "positives"): str(positives)}
@@ -132,23 +131,16 @@ def f1_table(rows: Sequence[Row]) -> Styler:
     return tables.style(table, caption)
 
 
-def _class_means(row: Row, score: str) -> np.ndarray:
-    """One test score of every class [K], mean over seeds; NaN for a class that the fold lacks."""
-    return np.mean([_numbers(run, score) for run in row.runs], axis=0)
-
-
 def _numbers(run: Run, score: str) -> np.ndarray:
+    """One test score of every class [K]; NaN for a class that the fold lacks."""
     return np.array([np.nan if value is None else value for value in run.result["scores"]["test"][score]])
 
 
-def _notes_f1(run: Run) -> dict[str, list[float]]:
-    """stream -> the notes' F1 of each class, in the order of the run's classes; empty for a task whose classes are others."""
-    experiment = run.experiment
-    if experiment.labels.classes not in [sets["nine"].classes for sets in TASKS.values() if "nine" in sets]:
-        return {}
-    place = {"Normal" if name == "NORM" else name: k for k, name in enumerate(tables.reported("classes"))}
-    return {value: [told["per_class_f1"][place[name]] for name in CPSC_CLASSES]      # every nine-class task keeps CPSC's order
-            for value, told in tables.reported("time_frequency").items()}
+def notes_f1(streams: Sequence[str]) -> dict[str, list[float]]:
+    """stream -> the notes' F1 of each class, in the order that every nine-class task of the study keeps."""
+    told = tables.reported("time_frequency")
+    names = ["Normal" if name == "NORM" else name for name in tables.reported("classes")]
+    return {stream: [told[stream]["per_class_f1"][names.index(name)] for name in CPSC_CLASSES] for stream in streams}
 
 
 @dataclass(frozen=True)
@@ -161,38 +153,42 @@ class ClassGain:
     difference: Difference
 
 
-def class_gains(rows: Sequence[Row], n_replicates: int = N_REPLICATES) -> list[ClassGain]:
-    """Each class's difference in test AUROC to the time stream, on the same patients and seeds.
+def class_gains(found: Comparison, n_replicates: int = N_REPLICATES) -> list[ClassGain]:
+    """Each class's difference in test AUROC to the time stream, on the same patients and seeds; empty without a time stream.
 
     Interval and p are a paired bootstrap over patients. p is corrected after Holm over all streams and classes that are tested,
-    those with at least FEWEST_POSITIVES positive and as many negative records. A class that the fold lacks is left out.
+    those with at least FEWEST_POSITIVES positive test records. A class that the fold lacks is left out.
     """
-    groups = {row.value: {run.experiment.seed: run for run in row.runs} for row in rows}
-    if BASELINE not in groups:
+    groups = {row.value: {run.experiment.seed: run for run in row.runs} for row in found.rows}
+    base = groups.pop(found.page.axis.baseline, {})
+    if not base:
         return []
-    stored = rows[0].runs[0].predictions
-    test = rows[0].runs[0].result["scores"]["test"]
+    first = next(iter(base.values()))
+    test, stored = first.result["scores"]["test"], first.predictions
     weights = patient_weights(stored.test_patients, n_replicates, np.random.default_rng(0))
+    scored = [k for k, value in enumerate(test["auroc"]) if value is not None]
 
-    def drawn(run: Run, k: int) -> np.ndarray:
-        return weighted_auroc(run.predictions.test_logits[:, k] if run.experiment.labels.multilabel else run.test_probability()[:, k],
-                              stored.test_targets[:, k], weights)
+    def draws(run: Run) -> np.ndarray:
+        probability = run.test_probability()
+        return np.array([weighted_auroc(probability[:, k], stored.test_targets[:, k], weights) for k in scored])   # [k, draws]
 
-    found, p_values = [], []
-    for value in [value for value in groups if value != BASELINE]:
-        seeds = sorted(set(groups[value]) & set(groups[BASELINE]))
-        for k, (name, positives) in enumerate(zip(test["classes"], test["positives"], strict=True)):
-            if not seeds or test["auroc"][k] is None:
-                continue
-            pairs = [(groups[value][seed], groups[BASELINE][seed]) for seed in seeds]
-            points = np.array([_numbers(one, "auroc")[k] - _numbers(other, "auroc")[k] for one, other in pairs])
-            draws = np.mean([drawn(one, k) - drawn(other, k) for one, other in pairs], axis=0)
-            tested = FEWEST_POSITIVES <= positives <= len(stored.test_targets) - FEWEST_POSITIVES
-            p_values.append(difference_p_value(draws) if tested else float("nan"))
-            found.append((value, name, positives, interval(float(points.mean()), draws), len(seeds),
-                          bool((points > 0).all() or (points < 0).all())))
-    return [ClassGain(value, name, positives, Difference(between, p, n_seeds, same_sign))
-            for (value, name, positives, between, n_seeds, same_sign), p in zip(found, holm(p_values), strict=True)]
+    drawn = {seed: draws(run) for seed, run in base.items()}
+    gains = []
+    for value, group in groups.items():
+        if seeds := sorted(set(group) & set(base)):
+            points = np.array([_numbers(group[seed], "auroc") - _numbers(base[seed], "auroc") for seed in seeds])   # [seeds, K]
+            between = np.mean([draws(group[seed]) - drawn[seed] for seed in seeds], axis=0)
+            gains += [_gain(value, test["classes"][k], test["positives"][k], points[:, k], part)
+                      for k, part in zip(scored, between, strict=True)]
+    corrected = holm([gain.difference.p_holm for gain in gains])
+    return [replace(gain, difference=replace(gain.difference, p_holm=p)) for gain, p in zip(gains, corrected, strict=True)]
+
+
+def _gain(value: str, name: str, positives: int, points: np.ndarray, draws: np.ndarray) -> ClassGain:
+    """One class of one stream from its difference in every seed and in every draw; p is not corrected yet."""
+    p = difference_p_value(draws) if positives >= FEWEST_POSITIVES else float("nan")
+    same_sign = bool((points > 0).all() or (points < 0).all())
+    return ClassGain(value, name, positives, Difference(interval(float(points.mean()), draws), p, len(points), same_sign))
 
 
 def gains_figure(gains: Sequence[ClassGain], title: str) -> Figure:
@@ -213,7 +209,7 @@ def gains_figure(gains: Sequence[ClassGain], title: str) -> Figure:
             axis.axvline(0, color=INK, lw=0.8)
             axis.grid(axis="x", color="#e5e5e5", lw=0.8)
             axis.set_axisbelow(True)
-            axis.set(title=readable(value), xlabel=f"AUROC minus that of {readable(BASELINE)}")
+            axis.set(title=readable(value), xlabel="AUROC minus that of the time stream")
         axes[0, 0].set_yticks(-np.arange(len(names)), [f"{name} ({positives[name]})" for name in names])
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figure
@@ -228,9 +224,21 @@ def gains_in_words(gains: Sequence[ClassGain]) -> str:
             f"({tables.show_interval(gain.difference.interval, signed=True)}, corrected p {tables.show_p(gain.difference)})"
             for gain in tested if gain.difference.verdict != "undecided"]
     classes = len({gain.name for gain in tested})
-    family = f"AUROC against `{BASELINE}`, {classes} class{'es' * (classes > 1)} with at least {FEWEST_POSITIVES} positive test records"
+    family = f"AUROC against the time stream, {classes} class{'es' * (classes > 1)} with at least {FEWEST_POSITIVES} positive test records"
     if told:
-        return f"**Class by class** ({family}): {'; '.join(told)}. The other {len(tested) - len(told)} comparisons are undecided."
+        rest = f" The other {len(tested) - len(told)} of {len(tested)} comparisons are undecided." * (len(told) < len(tested))
+        return f"**Class by class** ({family}): {'; '.join(told)}.{rest}"
     far = max(tested, key=lambda gain: abs(gain.difference.interval.estimate))
     return (f"**Class by class** ({family}): none of the {len(tested)} comparisons is decided. The largest difference is "
             f"{tables.show_interval(far.difference.interval, signed=True)} on **{far.name}** (`{far.value}`), picked after looking.")
+
+
+def limits(page: AxisPage) -> list[str]:
+    """What this page's comparison cannot tell, beside what every page says."""
+    def parameters(name: str) -> int:
+        variant = page.axis.variants[name]
+        return count_parameters(build_model(variant.model, SIGNAL, 9, **variant.all_settings(page.request.size)))
+
+    times = parameters("two_stream") / parameters("time")
+    return [f"two streams together have {times:.1f} times the parameters of the time stream, so a gain could come from size as well as "
+            "from the second view", "window, hop, scale and the place where the streams meet were fixed beforehand and not tuned"]
