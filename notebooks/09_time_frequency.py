@@ -106,5 +106,4 @@ page.cost_table()
 # ## Reading
 
 # %%
-reading = found.reading(limits=time_frequency.limits(page))
-Markdown("\n\n".join((time_frequency.gains_in_words(gains), reading)))
+Markdown(time_frequency.reading(found, gains))

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from ecgstudy.data.labels import CPSC_CLASSES
+from ecgstudy.data.labels import CPSC_CLASSES, label_set
 from ecgstudy.data.synthetic import simulate
 from ecgstudy.evaluate.bootstrap import difference_p_value, holm, interval, patient_weights, weighted_auroc
 from ecgstudy.layers.spectrogram import Spectrogram
@@ -209,6 +209,7 @@ def gains_figure(gains: Sequence[ClassGain], title: str) -> Figure:
             axis.axvline(0, color=INK, lw=0.8)
             axis.grid(axis="x", color="#e5e5e5", lw=0.8)
             axis.set_axisbelow(True)
+            axis.locator_params(axis="x", nbins=5)
             axis.set(title=readable(value), xlabel="AUROC minus that of the time stream")
         axes[0, 0].set_yticks(-np.arange(len(names)), [f"{name} ({positives[name]})" for name in names])
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
@@ -216,10 +217,10 @@ def gains_figure(gains: Sequence[ClassGain], title: str) -> Figure:
 
 
 def gains_in_words(gains: Sequence[ClassGain]) -> str:
-    """What the rule decides about single classes, as a paragraph of Markdown; empty where nothing could be compared."""
+    """What the rule decides about single classes, as a paragraph of Markdown."""
     tested = [gain for gain in gains if not np.isnan(gain.difference.p_holm)]
     if not tested:
-        return ""
+        return f"**Class by class.** No class has {FEWEST_POSITIVES} positive test records and two streams to compare; nothing is tested."
     told = [f"`{gain.value}` is {gain.difference.verdict} on **{gain.name}** "
             f"({tables.show_interval(gain.difference.interval, signed=True)}, corrected p {tables.show_p(gain.difference)})"
             for gain in tested if gain.difference.verdict != "undecided"]
@@ -233,12 +234,17 @@ def gains_in_words(gains: Sequence[ClassGain]) -> str:
             f"{tables.show_interval(far.difference.interval, signed=True)} on **{far.name}** (`{far.value}`), picked after looking.")
 
 
-def limits(page: AxisPage) -> list[str]:
-    """What this page's comparison cannot tell, beside what every page says."""
-    def parameters(name: str) -> int:
-        variant = page.axis.variants[name]
-        return count_parameters(build_model(variant.model, SIGNAL, 9, **variant.all_settings(page.request.size)))
+def reading(found: Comparison, gains: Sequence[ClassGain]) -> str:
+    """What can and what cannot be concluded, as Markdown: class by class, then what every such page says, with this page's limits."""
+    limits = ["window, hop, scale and the place where the streams meet were fixed beforehand and not tuned"]
+    if {"time", "two_stream"} <= set(found.page.names):
+        times = n_parameters(found.page, "two_stream") / n_parameters(found.page, "time")
+        limits.append(f"two streams together have {times:.1f} times the parameters of the time stream, so a gain could come from size as "
+                      "well as from the second view")
+    return f"{gains_in_words(gains)}\n\n{found.reading(limits)}"
 
-    times = parameters("two_stream") / parameters("time")
-    return [f"two streams together have {times:.1f} times the parameters of the time stream, so a gain could come from size as well as "
-            "from the second view", "window, hop, scale and the place where the streams meet were fixed beforehand and not tuned"]
+
+def n_parameters(page: AxisPage, name: str) -> int:
+    """Parameters of one of the page's networks, in the page's profile."""
+    variant, n_classes = page.axis.variants[name], len(label_set(page.request.dataset, page.request.task).classes)
+    return count_parameters(build_model(variant.model, SIGNAL, n_classes, **variant.all_settings(page.request.size)))
