@@ -15,7 +15,8 @@
 # **Prediction, before looking at our own runs.** The image keeps magnitudes and drops phases. A lead and its mirror image give the same picture, so whether a
 # wave points up or down is lost, and the order of waves within one window shows only indirectly. Expect the frequency stream to lag where polarity or order
 # inside a beat is the evidence, as in first-degree block and ST shifts, and to keep up where the rhythm or the width of the QRS complex is. Expect two streams to
-# score little more than the traces alone: the second view adds no information, only another way to find it.
+# score little more than the traces alone: the second view adds no information, only another way to find it. The notes' own scores were known when this was
+# written.
 
 # %% tags=["parameters"]
 dataset = "synthetic"  # synthetic (no download), ptbxl, cpsc or chapman
@@ -96,8 +97,9 @@ figures.closed(time_frequency.gains_figure(gains, "What each stream gains"))
 # %% [markdown]
 # ## Cost
 #
-# Parameters and multiply-accumulates (MACs) of the networks on this page and at full width. The image network has three times the weights, its kernels being
-# square, and yet needs fewer MACs, because its image is small. The Fourier transform itself is in the time, and in no count of MACs.
+# Parameters and multiply-accumulates (MACs) of the networks on this page and at full width. Square kernels of nine weights stand where the network on traces has
+# three, which makes the image network the heavier one; its image is small, so that at full width it still needs fewer MACs. The Fourier transform itself
+# is in the measured time, and in no count of MACs.
 
 # %%
 page.cost_table()
