@@ -21,7 +21,7 @@ from ecgstudy.leads import LEADS
 from ecgstudy.models import build_model
 from ecgstudy.study import tables
 from ecgstudy.study.axis_page import FEWEST_POSITIVES, SIGNAL, AxisPage, Comparison
-from ecgstudy.study.comparison import Difference, Row
+from ecgstudy.study.comparison import SIGNIFICANT, Difference, Row
 from ecgstudy.study.complexity import count_parameters
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
 from ecgstudy.study.ledger import Run
@@ -119,10 +119,10 @@ def f1_table(rows: Sequence[Row]) -> Styler:
     for k, (name, positives) in enumerate(zip(test["classes"], test["positives"], strict=True)):
         lines.append({("", "class"): name, ("", "positives"): str(positives)}
                      | {("test F1", readable(value)): tables.show(found[k]) for value, found in measured.items()}
-                     | {(tables.NOTES, readable(value)): tables.show(found[k]) for value, found in told.items()})
+                     | {(tables.NOTES, readable(value)): tables.show(found[k], 4) for value, found in told.items()})
     lines.append({("", "class"): "mean", ("", "positives"): ""}
                  | {("test F1", readable(row.value)): tables.show(row.measured["macro_f1"].interval.estimate) for row in rows}
-                 | {(tables.NOTES, readable(value)): tables.show(tables.reported("time_frequency")[value]["f1"]) for value in told})
+                 | {(tables.NOTES, readable(value)): tables.show(tables.reported("time_frequency")[value]["f1"], 4) for value in told})
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     caption = "F1 of each class on the test fold at the threshold that validation chose, mean over seeds."
@@ -221,17 +221,22 @@ def gains_in_words(gains: Sequence[ClassGain]) -> str:
     tested = [gain for gain in gains if not np.isnan(gain.difference.p_holm)]
     if not tested:
         return f"**Class by class.** No class has {FEWEST_POSITIVES} positive test records and two streams to compare; nothing is tested."
-    told = [f"`{gain.value}` is {gain.difference.verdict} on **{gain.name}** "
-            f"({tables.show_interval(gain.difference.interval, signed=True)}, corrected p {tables.show_p(gain.difference)})"
-            for gain in tested if gain.difference.verdict != "undecided"]
+    decided = [gain for gain in tested if gain.difference.verdict != "undecided"]
+    near = [gain for gain in tested if gain not in decided and gain.difference.p_holm < SIGNIFICANT]
     classes = len({gain.name for gain in tested})
-    family = f"AUROC against the time stream, {classes} class{'es' * (classes > 1)} with at least {FEWEST_POSITIVES} positive test records"
-    if told:
-        rest = f" The other {len(tested) - len(told)} of {len(tested)} comparisons are undecided." * (len(told) < len(tested))
-        return f"**Class by class** ({family}): {'; '.join(told)}.{rest}"
-    far = max(tested, key=lambda gain: abs(gain.difference.interval.estimate))
-    return (f"**Class by class** ({family}): none of the {len(tested)} comparisons is decided. The largest difference is "
-            f"{tables.show_interval(far.difference.interval, signed=True)} on **{far.name}** (`{far.value}`), picked after looking.")
+    text = (f"**Class by class** (AUROC against the time stream, {classes} class{'es' * (classes > 1)} with at least {FEWEST_POSITIVES} "
+            f"positive test records): of {len(tested)} comparisons {len(decided) or 'none'} can be decided")
+    text += ": " * bool(decided) + "; ".join(f"`{gain.value}` is {gain.difference.verdict} on {_told(gain)}" for gain in decided) + "."
+    if near:
+        n_seeds = min(gain.difference.n_seeds for gain in near)
+        text += (f" The patients alone would separate {'; '.join(f'`{gain.value}` on {_told(gain)}' for gain in near)}, but with {n_seeds} "
+                 f"seed{'s' * (n_seeds > 1)} this is not told apart from the luck of a seed.")
+    return text
+
+
+def _told(gain: ClassGain) -> str:
+    interval_and_p = f"{tables.show_interval(gain.difference.interval, signed=True)}, corrected p {tables.show_p(gain.difference)}"
+    return f"**{gain.name}** ({interval_and_p})"
 
 
 def reading(found: Comparison, gains: Sequence[ClassGain]) -> str:
