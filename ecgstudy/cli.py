@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--dataset", choices=DATASETS, default="synthetic")
     sweep.add_argument("--task", default="", help="default: the data set's first task")
     sweep.add_argument("--profile", default="auto", help="smoke, quick or full (default: full with a GPU, else quick)")
-    sweep.add_argument("--attentions", default="all", help='e.g. "mhsa,window" (default: all)')
+    sweep.add_argument("--only", default="all", help='some of the plan\'s variants, e.g. "mhsa,window" (default: all)')
     sweep.add_argument("--seeds", default="", help='e.g. "0,1,2" (default: the profile\'s own)')
     sweep.add_argument("--time-budget", type=float, metavar="SECONDS", help="stop training then, saved; the same command goes on")
     sweep.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
@@ -109,19 +109,18 @@ def _literal(text: str) -> object:
 def _sweep(options: argparse.Namespace) -> int:
     from ecgstudy.data.prepare import prepare
     from ecgstudy.study import ledger, plans
+    from ecgstudy.study.profiles import profile
     from ecgstudy.study.sweep import sweep
     from ecgstudy.train.device import resolve_device
 
     plan = plans.PLANS[require_known("plan", options.plan, plans.PLANS)]
-    size = plans.profile(options.profile)
+    size = profile(options.profile)
     resolve_device(options.device)
     seeds = options.seeds.replace(" ", "").split(",") if options.seeds else []
     if not all(seed.isdigit() for seed in seeds):
         raise ConfigurationError(f"--seeds is {options.seeds!r}; give whole numbers such as 0,1,2")
-    axis = {} if options.attentions == "all" else {"attentions": options.attentions.replace(" ", "").split(",")}
-    if axis and plan is not plans.attention_ablation:
-        raise ConfigurationError(f"--attentions does not belong to the plan {options.plan}; leave it out")
-    experiments = plan(options.dataset, options.task, size.name, seeds=[int(seed) for seed in seeds], **axis)
+    names = [] if options.only == "all" else options.only.replace(" ", "").split(",")
+    experiments = plan(options.dataset, options.task, size.name, names, [int(seed) for seed in seeds])
     prepared, tested = (prepare(name, n_records=size.n_synthetic if name == "synthetic" else None) if name else None
                         for name in (options.dataset, experiments[0].tested_on))
     outcome = sweep(experiments, prepared, tested=tested, device=options.device, time_budget=options.time_budget,

@@ -23,6 +23,7 @@ task = ""  # empty: first task of the data set; ptbxl: nine, rhythm
 profile = "auto"  # smoke, quick, full; auto: full with a GPU, else quick
 attentions = "all"  # or some of them: mhsa,window
 seeds = "auto"  # such as 0,1,2; auto: those of the profile
+missing = "train"  # runs not made yet: train them, or only name them
 
 # %% [markdown]
 # ## The network, and the one thing that changes
@@ -46,15 +47,12 @@ seeds = "auto"  # such as 0,1,2; auto: those of the profile
 # | hilo | half of the heads 5 tokens around it, half the means of every 5 | $[\mathrm{Hi}(x)\,;\,\mathrm{Lo}(x)]$, no joint projection | {cite:t}`pan2022` |
 
 # %%
-import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from ecgstudy.study import ablation, comparison, figures, plans
-from ecgstudy.study import request, tables
+from ecgstudy.study import ablation, axis_page, figures
 
-page = request.read_request(globals(), "04_attention_ablation",
-                            {"attentions": plans.ATTENTIONS})
-Markdown(ablation.what_runs(page))
+page = axis_page.ask(globals(), "attention_ablation")
+Markdown(page.what_runs())
 
 # %% [markdown]
 # ## What each mechanism may look at
@@ -67,9 +65,7 @@ Markdown(ablation.what_runs(page))
 
 # %% mystnb={"figure": {"name": "fig-patterns", "caption": "Attention of one untrained stage-3 layer under lead II of a simulated record: mean over heads (upper), last head of the first two seconds (lower). White: exactly zero."}, "image": {"alt": "For each attention mechanism a lead II trace above two square maps of query time against key time: full, merged, routed, windowed and mixed patterns."}}
 title = "Who may look at whom (stage 3, 250 tokens of 40 ms)"
-patterns = figures.attention_patterns(*ablation.patterns(page), 10.0, title)
-plt.close(patterns)
-patterns
+figures.closed(figures.attention_patterns(*ablation.patterns(page), 10.0, title))
 
 # %% [markdown]
 # ## Scores
@@ -80,19 +76,14 @@ patterns
 # was chosen on the fold that was scored, so they flatter, and they stand here for orientation only.
 
 # %%
-outcome = request.fulfil(page, ablation.experiments(page))
-rows = comparison.compare(outcome.finished, "attention", baseline="mhsa")
-tables.score_table(rows, "attention", tables.reported("attention_ablation"))
+found = page.compare()
+found.score_table()
 
 # %% mystnb={"figure": {"name": "fig-scores", "caption": "Test scores of each mechanism. Blue: mean over seeds with its 95 % interval over patients; small strokes: single seeds; grey crosses: the notes' F1, on other data."}, "image": {"alt": "Dot plot with one row for each attention mechanism: macro-AUROC on the left, macro-F1 on the right, with overlapping intervals."}}
-about = tables.describe_data(outcome.finished[0])
-scores = figures.scores(rows, ablation.notes_f1(), about)
-ablation.save_picture(scores, page)
-plt.close(scores)
-scores
+found.figure()
 
 # %%
-tables.per_class_table(rows, "attention")
+found.class_table()
 
 # %% [markdown]
 # ## Cost
@@ -103,15 +94,14 @@ tables.per_class_table(rows, "attention")
 
 # %% mystnb={"figure": {"name": "fig-costs", "caption": "One attention layer as the number of tokens grows: forward time and memory kept for the backward pass."}, "image": {"alt": "Two log-log plots over the number of tokens: forward milliseconds and megabytes saved, one line for each attention mechanism; full attention rises fastest in time."}}
 curves, lengths = ablation.cost_curves(page), ablation.token_counts(page)
-growth = figures.costs(curves, lengths, "One layer, longer recordings")
-plt.close(growth)
-growth
+figures.closed(figures.costs(curves, lengths, "One layer, longer recordings"))
 
 # %%
-ablation.cost_table(page)
+page.cost_table()
 
 # %% [markdown]
 # ## Reading
 
 # %%
-Markdown(ablation.reading(page, rows, outcome))
+Markdown(found.reading(limits=["heads, windows and rates are the notes' or the papers' own, "
+                               "not tuned for each mechanism"]))

@@ -41,7 +41,7 @@ def tiny(make_tiny):
 @pytest.fixture
 def experiment():
     """A run of seconds on the tiny data."""
-    base = plans.attention_ablation("synthetic", "", "smoke", ["mhsa"], [0])[0]
+    base = plans.PLANS["attention_ablation"]("synthetic", "", "smoke", ["mhsa"], [0])[0]
     return dataclasses.replace(base, n_training=96, epochs=2, patience=2, batch_size=16)
 
 

@@ -5,7 +5,7 @@ All runs of a comparison must have been tested on the same records; each bootstr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from ecgstudy.errors import ConfigurationError, DataError
 from ecgstudy.evaluate.bootstrap import Interval, difference_p_value, holm, interval, patient_weights, replicate_scores
 from ecgstudy.study.ledger import Run
+from ecgstudy.train.experiment import Experiment
 
 METRICS = ("macro_auroc", "macro_f1")
 SIGNIFICANT, FEWEST_SEEDS = 0.05, 3
@@ -53,15 +54,11 @@ class Row:
     difference: dict[str, Difference | None]
 
 
-def axis_value(run: Run, axis: str) -> str:
-    """The value of a model setting that the runs differ in."""
-    return str(dict(run.experiment.settings)[axis])
+def compare(runs: Sequence[Run], names: Mapping[Experiment, str], baseline: str, n_replicates: int = 1000) -> list[Row]:
+    """Rows in the order in which names first appear.
 
-
-def compare(runs: Sequence[Run], axis: str, baseline: str, n_replicates: int = 1000) -> list[Row]:
-    """Rows in the order in which values first appear.
-
-    Raises ConfigurationError where runs of several data sets, tasks or profiles are mixed, DataError where test records differ.
+    names: what each experiment is called in the table; the seeds of one value share a name. Raises ConfigurationError where runs
+    of several data sets, tasks or profiles are mixed, DataError where test records differ.
     """
     if not runs:
         return []
@@ -76,7 +73,7 @@ def compare(runs: Sequence[Run], axis: str, baseline: str, n_replicates: int = 1
     weights = patient_weights(first.test_patients, n_replicates, np.random.default_rng(0))
     groups: dict[str, dict[int, Run]] = {}
     for run in runs:
-        groups.setdefault(axis_value(run, axis), {})[run.experiment.seed] = run
+        groups.setdefault(names[run.experiment], {})[run.experiment.seed] = run
     replicates = {value: {seed: replicate_scores(run.test_probability(), run.predictions.test_targets, run.thresholds, weights)
                           for seed, run in group.items()} for value, group in groups.items()}
     differences = {metric: _differences(groups, replicates, baseline, metric) for metric in METRICS}

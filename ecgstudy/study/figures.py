@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from ecgstudy.study.comparison import METRICS, Row
-from ecgstudy.study.complexity import AttentionCost
+from ecgstudy.study.complexity import AttentionCost, NetworkCost
 from ecgstudy.study.names import readable
 
 INK, MEASURED, GREY = "#222222", "#1f5fa8", "#9a9a9a"
@@ -22,6 +22,12 @@ METRIC_NAMES = {"macro_auroc": "macro-AUROC", "macro_f1": "macro-F1"}
 STYLE = {"font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
          "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white", "legend.frameon": False,
          "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK}
+
+
+def closed(figure: Figure) -> Figure:
+    """The figure, no longer held by pyplot, so that a notebook shows it once and a long run does not collect them."""
+    plt.close(figure)
+    return figure
 
 
 def scores(rows: Sequence[Row], notes: Mapping[str, float], title: str) -> Figure:
@@ -48,6 +54,43 @@ def scores(rows: Sequence[Row], notes: Mapping[str, float], title: str) -> Figur
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figure
+
+
+def trade_off(rows: Sequence[Row], costs: Sequence[NetworkCost], title: str) -> Figure:
+    """Macro-AUROC with its 95 % interval against MACs and against time; a line joins the networks that no cheaper one equals (the
+    Pareto front of the means, which the intervals do not prove)."""
+    by_name = {cost.name: cost for cost in costs}
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.4), sharey=True, layout="constrained")
+        for axis, label, price in ((axes[0], "MACs a record (millions)", lambda cost: cost.macs / 1e6),
+                                   (axes[1], "forward pass of one record (ms)", lambda cost: cost.milliseconds)):
+            points = [(price(by_name[row.value]), row.measured["macro_auroc"].interval, row.value) for row in rows]
+            front = pareto_front([(cost, found.estimate) for cost, found, _ in points])
+            axis.plot(*zip(*front, strict=True), color=GREY, lw=1.2, zorder=1)
+            for i, (cost, found, name) in enumerate(points):
+                colour = plt.get_cmap("tab10").colors[i % 10]
+                axis.plot([cost, cost], [found.low, found.high], color=colour, lw=1, alpha=0.6, zorder=2)
+                axis.plot(cost, found.estimate, MARKS[i % len(MARKS)], color=colour, ms=7, label=readable(name), zorder=3)
+            axis.set_xlabel(label)
+            axis.grid(color="#e5e5e5", lw=0.8)
+            axis.set_axisbelow(True)
+        axes[0].set_ylabel("macro-AUROC on the test fold")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+        figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+        return figure
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Of (cost, score) pairs those that no other one beats in both, cheapest first.
+
+    >>> pareto_front([(2, 0.8), (1, 0.7), (3, 0.75), (4, 0.9)])
+    [(1, 0.7), (2, 0.8), (4, 0.9)]
+    """
+    front: list[tuple[float, float]] = []
+    for cost, score in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or score > front[-1][1]:
+            front.append((cost, score))
+    return front
 
 
 def attention_patterns(maps: Mapping[str, np.ndarray], trace: np.ndarray, seconds: float, title: str) -> Figure:

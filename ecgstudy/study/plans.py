@@ -1,88 +1,37 @@
-"""Each study as a function that returns its experiments; the profiles say how large they are.
+"""Each study as a function that returns its experiments: `plan(dataset, task, profile_name, names, seeds)`.
 
-`smoke` shows that a page works (seconds), `quick` fits two CPU cores (minutes), `full` is the study itself and wants a GPU.
+The pages that compare variants have one plan each, named after the page; see `ecgstudy.study.variants`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
-import torch
+from ecgstudy.errors import ConfigurationError
+from ecgstudy.study.profiles import profile, supervised
+from ecgstudy.study.variants import AXES, Axis
+from ecgstudy.train.experiment import Experiment
 
-from ecgstudy.data.labels import label_set
-from ecgstudy.errors import require_known
-from ecgstudy.train.experiment import PROFILES, Experiment, Setting, freeze_settings
-
-ATTENTIONS = ("mhsa", "spatial_reduction", "bi_level_routing", "window", "shifted_window", "shunted", "hilo")
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How large a study is run.
-
-    n_synthetic: records of the simulator. n_training: training records used (0 = all). network: settings that size the own
-    network. seeds: the profile's default. The rest as in Experiment.
-    """
-
-    name: str
-    n_synthetic: int
-    n_training: int
-    epochs: int
-    patience: int
-    batch_size: int
-    learning_rate: float
-    schedule: str
-    network: tuple[tuple[str, Setting], ...]
-    seeds: tuple[int, ...]
+Plan = Callable[..., list[Experiment]]
 
 
-_PROFILES = {
-    "smoke": Profile("smoke", n_synthetic=200, n_training=64, epochs=1, patience=1, batch_size=32, learning_rate=2e-3, schedule="cosine",
-                     network=freeze_settings({"widths": (8, 16, 16, 16), "depths": (1, 1, 2, 2), "heads": 4}), seeds=(0,)),
-    "quick": Profile("quick", n_synthetic=4000, n_training=2000, epochs=4, patience=4, batch_size=32, learning_rate=2e-3, schedule="cosine",
-                     network=freeze_settings({"widths": (16, 32, 64, 128), "depths": (1, 1, 4, 2), "heads": 4}), seeds=(0,)),
-    "full": Profile("full", n_synthetic=20000, n_training=0, epochs=30, patience=10, batch_size=64, learning_rate=1e-3, schedule="step",
-                    network=(), seeds=(0, 1, 2, 3, 4)),
-}
+def compared(axis: Axis, dataset: str, task: str = "", profile_name: str = "auto", names: Sequence[str] = (),
+             seeds: Sequence[int] = ()) -> list[Experiment]:
+    """Every variant of an axis, or those named, everything else equal."""
+    return list(axis.experiments(dataset, task, profile(profile_name), names, seeds))
 
 
-def profile(name: str = "auto") -> Profile:
-    """The profile of that name; "auto" is full where there is a GPU, else quick."""
-    require_known("profile", name, ("auto", *PROFILES))
-    return _PROFILES[name if name != "auto" else "full" if torch.cuda.is_available() else "quick"]
-
-
-def supervised(dataset: str, task: str, size: Profile, model: str, settings: dict[str, Setting], seed: int) -> Experiment:
-    """One labelled run in its profile's recipe. `full` is the notes': AdamW at 1e-3, the rate divided by ten after 20 epochs; the short
-    profiles, whose few hundred steps end before that, use 2e-3 and a cosine."""
-    return Experiment(dataset=dataset, task=label_set(dataset, task).name, profile=size.name, model=model,
-                      settings=freeze_settings(settings), seed=seed, n_training=size.n_training, epochs=size.epochs,
-                      patience=size.patience, batch_size=size.batch_size, learning_rate=size.learning_rate,
-                      weight_decay=1e-3, schedule=size.schedule)
-
-
-def attention_ablation(dataset: str, task: str = "", profile_name: str = "auto", attentions: Sequence[str] = ATTENTIONS,
-                       seeds: Sequence[int] = ()) -> list[Experiment]:
-    """Page 04: the base network with each attention in its global blocks, everything else equal.
-
-    Hours on two cores in `quick`: about 0.2 for seven mechanisms and one seed. Seeds are the outer loop, so that a plan cut
-    short by its time budget leaves whole comparisons behind.
-    """
-    size = profile(profile_name)
-    for name in attentions:
-        require_known("attention", name, ATTENTIONS)
-    return [supervised(dataset, task, size, "inception_former", dict(size.network) | {"attention": name}, seed)
-            for seed in (seeds or size.seeds) for name in attentions]
-
-
-def simulated_to_real(dataset: str = "synthetic", task: str = "", profile_name: str = "auto",
+def simulated_to_real(dataset: str = "synthetic", task: str = "", profile_name: str = "auto", names: Sequence[str] = (),
                       seeds: Sequence[int] = ()) -> list[Experiment]:
     """Page 01: trained on simulated records alone, tested on PTB-XL's test fold, on the nine classes that the two share.
 
     Thresholds and the epoch are chosen on simulated records too, so nothing of PTB-XL is looked at before the test. Two
     networks, so that the answer is not one network's. All simulated training records are used, twice as long as elsewhere.
     """
+    if names:
+        raise ConfigurationError(f"the plan simulated_to_real has no variants to choose among; leave {', '.join(names)} out")
     size = profile(profile_name)
     networks = [("inception_former", dict(size.network) | {"attention": "mhsa"}),
                 ("resnet18", {"width": 64 if size.name == "full" else 32})]
@@ -91,4 +40,4 @@ def simulated_to_real(dataset: str = "synthetic", task: str = "", profile_name: 
             for seed in (seeds or size.seeds) for model, settings in networks]
 
 
-PLANS = {"attention_ablation": attention_ablation, "simulated_to_real": simulated_to_real}
+PLANS: dict[str, Plan] = {name: partial(compared, axis) for name, axis in AXES.items()} | {"simulated_to_real": simulated_to_real}

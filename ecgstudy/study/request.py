@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from ecgstudy.data.labels import TASKS, label_set
 from ecgstudy.data.manifest import source
 from ecgstudy.data.prepare import prepare
 from ecgstudy.errors import AbsentError, ConfigurationError, require_known
-from ecgstudy.study import ledger, plans
+from ecgstudy.study import ledger
 from ecgstudy.study.ledger import Run
 from ecgstudy.study.notebooks import declared_parameters, find_notebook, refuse_unknown
+from ecgstudy.study.profiles import Profile, profile
 from ecgstudy.study.runs import folder as runs_folder
 from ecgstudy.study.sweep import Outcome, sweep
 from ecgstudy.train.experiment import Experiment
@@ -26,14 +27,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """The checked parameters of one page. axes: the page's own parameters and, for each, the chosen values."""
+    """The checked parameters of one page.
+
+    axes: the page's own parameters and, for each, the chosen values. missing: what to do about runs that do not exist, "train" them
+    or "name" them as missing.
+    """
 
     name: str
     dataset: str
     task: str
-    size: plans.Profile
+    size: Profile
     seeds: tuple[int, ...]
     axes: dict[str, tuple[str, ...]]
+    missing: str = "train"
 
     def picture(self) -> Path:
         """Where the page puts its main picture."""
@@ -53,9 +59,10 @@ def read_request(namespace: Mapping[str, Any], name: str, axes: Mapping[str, Seq
     given = {parameter: namespace[parameter] for parameter in declared}
     dataset = require_known("dataset", given["dataset"], TASKS)
     task = label_set(dataset, given["task"]).name
-    size = plans.profile(given["profile"])
+    size = profile(given["profile"])
     return Request(name, dataset, task, size, _seeds(given.get("seeds", "auto"), size),
-                {axis: _values(axis, given[axis], accepted) for axis, accepted in axes.items()})
+                {axis: _values(axis, given[axis], accepted) for axis, accepted in axes.items()},
+                require_known("missing", given.get("missing", "train"), ("train", "name")))
 
 
 def _words(text: Any) -> list[str]:
@@ -72,7 +79,7 @@ def _values(axis: str, text: Any, accepted: Sequence[str]) -> tuple[str, ...]:
     return tuple(require_known(axis, word, ("all", *accepted)) for word in dict.fromkeys(words))
 
 
-def _seeds(text: Any, size: plans.Profile) -> tuple[int, ...]:
+def _seeds(text: Any, size: Profile) -> tuple[int, ...]:
     words = _words(text)
     if words == ["auto"]:
         return size.seeds
@@ -82,7 +89,7 @@ def _seeds(text: Any, size: plans.Profile) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(word) for word in words))
 
 
-def at_hand(dataset: str, size: plans.Profile) -> Prepared:
+def at_hand(dataset: str, size: Profile) -> Prepared:
     """The prepared data of a page, from the simulator or from recordings on disk; AbsentError where they are not here."""
     return prepare(dataset, n_records=size.n_synthetic) if dataset == "synthetic" else prepare(dataset)
 
@@ -99,20 +106,24 @@ def obtain(request: Request) -> Prepared:
         return at_hand(request.dataset, request.size)
 
 
-def fulfil(request: Request, experiments: Sequence[Experiment]) -> Outcome:
+def fulfil(request: Request, experiments: Iterable[Experiment]) -> Outcome:
     """Every experiment of a page, done: from the ledger alone where it holds them all and the data are not here, else trained.
 
-    Runs that failed or were not reached are named in the outcome, and the page shows the gap.
+    Runs that failed or were not reached, or that the page was asked to leave undone, are named in the outcome, and the page shows
+    the gap.
     """
+    experiments = list(experiments)
+    stored = ledger.read_all()
+    found: dict[Experiment, Run | None] = {e: ledger.find(stored, e) for e in experiments}
+    if request.missing == "name":
+        return Outcome([run for run in found.values() if run], missing=[e for e, run in found.items() if run is None])
     if request.dataset != "synthetic" and interrupted(source(request.dataset)):
         fetch(request.dataset)
     try:
         prepared = at_hand(request.dataset, request.size)
     except AbsentError:
-        stored = ledger.read_all()
-        found: list[Run | None] = [ledger.find(stored, e) for e in experiments]
-        if all(found):
+        if all(found.values()):
             logger.warning("%s is not on this machine; these are the stored results", request.dataset)
-            return Outcome(finished=[run for run in found if run])
+            return Outcome(finished=[run for run in found.values() if run])
         prepared = obtain(request)
     return sweep(experiments, prepared)

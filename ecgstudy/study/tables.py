@@ -31,6 +31,19 @@ def reported(section: str) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))[section]
 
 
+def reported_pair(test: str, validation: str) -> dict[str, float]:
+    """The notes' F1 on test and on validation, each at a dotted path of reported.yaml; what has no path or no value is left out."""
+    found = {}
+    for name, path in (("test_f1", test), ("validation_f1", validation)):
+        if path:
+            section, *rest = path.split(".")
+            value = reported(section)
+            for part in rest:
+                value = value[part]
+            found[name] = value
+    return found
+
+
 def show(value: float, digits: int = 3, signed: bool = False) -> str:
     """A number with fixed digits; a dash for what does not exist."""
     if value is None or math.isnan(value):
@@ -63,25 +76,25 @@ def style(table: pd.DataFrame, caption: str) -> Styler:
     return styler.set_properties(subset=grey, **{"color": "#8a8a8a", "font-style": "italic"}) if grey else styler
 
 
-def score_table(rows: Sequence[Row], axis: str, notes: dict[str, dict[str, Any]]) -> Styler:
+def score_table(rows: Sequence[Row], axis: str, notes: dict[str, dict[str, float]]) -> Styler:
     """Scores of one axis on the test fold: mean ± SD over seeds [95 % interval], paired difference to the baseline, notes' F1."""
     lines = []
     for row in rows:
         auroc = row.difference["macro_auroc"]
         told = notes.get(row.value, {})
+        grey = {(NOTES, "F1 test"): show(told.get("test_f1"), 4), (NOTES, "F1 val."): show(told.get("validation_f1"), 4)}
         lines.append({
             ("", axis): readable(row.value),
             ("test fold", "macro-AUROC"): show_measured(row.measured["macro_auroc"]),
             ("test fold", "macro-F1"): show_measured(row.measured["macro_f1"]),
             ("AUROC against baseline", "difference"): show_interval(auroc.interval, True, "<br>") if auroc else "–",
-            ("AUROC against baseline", "p"): show_p(auroc),
-            (NOTES, "F1 test"): show(told.get("test_f1"), 4), (NOTES, "F1 val."): show(told.get("validation_f1"), 4)})
+            ("AUROC against baseline", "p"): show_p(auroc)} | (grey if notes else {}))
     run = rows[0].runs[0]
     seeds = sorted({len(row.runs) for row in rows})
     caption = (f"{describe_data(run)}; {' to '.join(map(str, seeds))} seed{'s' * (seeds != [1])}. Mean over seeds ± SD over seeds, "
                f"[95 % interval over patients, from the {rows[0].measured['macro_auroc'].interval.n_replicates:,} bootstrap draws "
-               "that kept every class]; p after Holm. In grey the notes: CPSC2018, full width, threshold and epoch chosen on the "
-               "scored fold.")
+               "that kept every class]; p after Holm."
+               + " In grey the notes: CPSC2018, full width, threshold and epoch chosen on the scored fold." * bool(notes))
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return style(table, caption)

@@ -45,7 +45,7 @@ def test_page_04_stands_on_the_ledger(runs):
     assert code_of(executed) == code_of(read_notebook(page.notebook)), "run the page again and keep it: its code cells have changed"
     told = executed["metadata"]["ecgstudy"]["parameters"]
     seeds = [int(seed) for seed in str(told["seeds"]).split(",")]
-    wanted = plans.attention_ablation(told["dataset"], told["task"], told["profile"], seeds=seeds)
+    wanted = plans.PLANS["attention_ablation"](told["dataset"], told["task"], told["profile"], seeds=seeds)
     assert all(ledger.find(runs, experiment) for experiment in wanted)
     shown = json.dumps(executed)
     for run in runs:

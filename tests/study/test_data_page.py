@@ -15,15 +15,16 @@ from ecgstudy.data.synthetic import Settings, realism, simulate
 from ecgstudy.data.synthetic.prepared import prepare_synthetic
 from ecgstudy.errors import DataError
 from ecgstudy.leads import LEADS
-from ecgstudy.study import class_pages, data_page, plans, tables
+from ecgstudy.study import class_pages, data_page, tables
 from ecgstudy.study.cards import card
 from ecgstudy.study.data_page import Data
+from ecgstudy.study.profiles import profile
 from ecgstudy.study.request import Request
 
 
 def data_of(prepared, task=""):
     labels = label_set(prepared.dataset, task)
-    page = Request("01_data", prepared.dataset, labels.name, plans.profile("smoke"), (), {})
+    page = Request("01_data", prepared.dataset, labels.name, profile("smoke"), (), {})
     return Data(page, prepared, labels, labels.encode(prepared.statements()), prepared.table["fold"].to_numpy())
 
 

@@ -11,6 +11,7 @@ from ecgstudy import files
 from ecgstudy.errors import ConfigurationError, RunError
 from ecgstudy.study import plans, runs
 from ecgstudy.study.sweep import sweep
+from ecgstudy.study.variants import AXES
 
 
 @pytest.fixture
@@ -19,19 +20,19 @@ def plan(experiment):
 
 
 def test_the_plan_is_every_attention_for_each_seed():
-    plan = plans.attention_ablation("ptbxl", "nine", "full", seeds=[0, 1])
+    plan = plans.PLANS["attention_ablation"]("ptbxl", "nine", "full", seeds=[0, 1])
     assert len(plan) == 14 and len({e.key("d") for e in plan}) == 14
-    assert [dict(e.settings)["attention"] for e in plan[:7]] == list(plans.ATTENTIONS)
+    assert [dict(e.settings)["attention"] for e in plan[:7]] == list(AXES["attention_ablation"].variants)
     assert {(e.epochs, e.n_training, e.learning_rate, e.schedule, e.schedule_step, e.schedule_factor) for e in plan} == {
         (30, 0, 1e-3, "step", 20, 0.1)}
     with pytest.raises(ConfigurationError, match="did you mean 'window'"):
-        plans.attention_ablation("ptbxl", attentions=["windw"])
+        plans.PLANS["attention_ablation"]("ptbxl", names=["windw"])
 
 
 def test_the_plans_names_are_the_layers_names():
     from ecgstudy.layers.attention import ATTENTIONS
 
-    assert tuple(ATTENTIONS) == plans.ATTENTIONS
+    assert tuple(ATTENTIONS) == tuple(AXES["attention_ablation"].variants)
 
 
 def test_finished_runs_are_skipped_and_published(tiny, plan, tmp_path, monkeypatch):
