@@ -19,9 +19,10 @@ def optimism(found: Mapping[str, Sequence[np.ndarray]], sizes: Sequence[int], la
         figure, axis = plt.subplots(figsize=(9.5, 3.8), layout="constrained")
         for i, (name, draws) in enumerate(found.items()):
             colour = plt.get_cmap("tab10").colors[i]
+            beside = 0.006 * sizes[-1] * (i - (len(found) - 1) / 2)         # draws of two oracles must not cover each other
             for size, values in zip(sizes, draws, strict=True):
-                beside = size * (1 + 0.02 * (i - (len(found) - 1) / 2))     # draws of two oracles must not cover each other
-                axis.plot(np.full(len(values), beside), values, ".", color=colour, ms=4, alpha=0.35)
+                if len(values) > 1:
+                    axis.plot(np.full(len(values), size + beside), values, ".", color=colour, ms=4, alpha=0.35)
             axis.plot(sizes, [values.mean() for values in draws], color=colour, marker=MARKS[i], ms=6, lw=1.6, label=labels[name])
         axis.axhline(0, color=GREY, lw=0.8)
         axis.set(xlabel="test records that are chosen on and scored", ylabel="macro-F1: oracle minus its twin")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 GREY = "color: #8a8a8a; font-style: italic"
 ORACLE_NAMES = {"oracle_one": "one threshold on test", "oracle_per_class": "a threshold a class on test", "oracle_epoch": "epoch on test",
                 "oracle_epoch_one": "epoch and one threshold on test"}
+NORMAL_WIDTH = 2 * 1.96     # of a 95 % interval, in SDs
 OWN_LIMITS = ("the augmentations' strengths are this study's choices, since the notes give none; other strengths may do other things",
               "a rate schedule and an augmentation may need more epochs than a short profile has before they show")
 
@@ -88,6 +89,11 @@ class Protocol:
         return scoring_rules.score_rules(self.base, self.watched)
 
     @cached_property
+    def by_size(self) -> dict[str, list[np.ndarray]]:
+        """Optimism of each oracle on a share of the test patients: draws for each of SHARES."""
+        return scoring_rules.optimism_by_size(self.base, self.watched)
+
+    @cached_property
     def recipes(self) -> Comparison:
         """The recipes compared; the watched run, which repeats the baseline, is not one of them."""
         runs = [run for run in self.outcome.finished if self.page.plan[run.experiment] != WATCHED]
@@ -115,9 +121,8 @@ class Protocol:
         if not self.scored:
             return self._gap()
         first = (self.base or self.watched)[0]
-        found = scoring_rules.optimism_by_size(self.base, self.watched)
         sizes = [round(share * len(first.predictions.test_records)) for share in SHARES]
-        return figures.closed(protocol_figures.optimism(found, sizes, ORACLE_NAMES, tables.describe_data(first)))
+        return figures.closed(protocol_figures.optimism(self.by_size, sizes, ORACLE_NAMES, tables.describe_data(first)))
 
     def recipe_table(self) -> Styler | Markdown:
         """The recipes' scores and their paired differences to the baseline."""
@@ -152,8 +157,12 @@ class Protocol:
     def _about_rules(self) -> str:
         told = [f"{ORACLE_NAMES[name]} {tables.show_interval(found.optimism, signed=True)}" for name, found in self.scored.items()
                 if found.optimism]
-        return ("**What the scoring rule does.** The optimism of letting the test fold choose, in macro-F1: " + "; ".join(told) + ". No "
-                "estimate can be negative, whatever the network: the best of several choices is taken after looking." if told else "")
+        if not told:
+            return ""
+        small = "; ".join(f"{ORACLE_NAMES[name]} {tables.show(draws[0].mean(), signed=True)}" for name, draws in self.by_size.items())
+        return (f"**What the scoring rule does.** The optimism of letting the test fold choose, in macro-F1: {'; '.join(told)}. No "
+                "estimate can be negative, whatever the network: the best of several choices is taken after looking. On "
+                f"{SHARES[0]:.0%} of the test patients the same oracles add, on average: {small}.")
 
     def _about_epochs(self) -> str:
         if not self.watched:
@@ -167,15 +176,19 @@ class Protocol:
         row = self._base_row()
         if row is None:
             return ""
-        seeds, patients = row.measured["macro_f1"].deviation, row.measured["macro_f1"].interval
-        wide = f"one 95 % interval over patients is {patients.high - patients.low:.3f} of macro-F1 wide"
+        found = [seed["macro_f1"] for seed in seed_intervals(row).values()]
+        text = (f"**What moves a score.** One run of the baseline has a 95 % interval over patients {_width(found):.3f} of macro-F1 wide, "
+                f"as wide as that of an SD of {_width(found) / NORMAL_WIDTH:.3f}.")
+        seeds = row.measured["macro_f1"].deviation
         if np.isnan(seeds):
-            return f"**What moves a score.** In the baseline {wide}; one seed says nothing about seeds."
-        optimism = [found.optimism.estimate for found in self.scored.values() if found.optimism]
-        largest = (f" The largest optimism above, {max(optimism):.3f}, is {max(optimism) / seeds:.1f} times one SD over seeds."
-                   if optimism and seeds > 0 else "")
-        return (f"**What moves a score.** In the baseline {wide}, and {len(row.runs)} seeds have an SD of {seeds:.3f} "
-                f"(1.96 SD on either side: {2 * 1.96 * seeds:.3f}).{largest}")
+            return f"{text} One seed says nothing about seeds."
+        optimism = max((scored.optimism.estimate for scored in self.scored.values() if scored.optimism), default=0.0)
+        return (f"{text} Over {len(row.runs)} seeds the SD is {seeds:.3f}, itself a rough figure from so few. The largest optimism above "
+                f"is {optimism:.3f}.")
+
+
+def _width(found: Sequence[Interval]) -> float:
+    return float(np.mean([each.high - each.low for each in found]))
 
 
 def seed_intervals(row: Row, n_replicates: int = 1000) -> dict[int, dict[str, Interval]]:
