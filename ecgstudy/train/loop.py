@@ -94,9 +94,9 @@ def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Fe
 
 
 def name_of(experiment: Experiment) -> str:
-    """A run's name for people: the model, what it is set to, and the seed."""
+    """A run's name for people: the model or its attention, what its batches go through, and the seed."""
     chosen = dict(experiment.settings).get("attention", experiment.model)
-    return f"{chosen} seed {experiment.seed}"
+    return f"{' + '.join([str(chosen), *experiment.augmentation])} seed {experiment.seed}"
 
 
 def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, experiment: Experiment, training: Feed, at: Progress,
