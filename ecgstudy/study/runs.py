@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ecgstudy.errors import ConfigurationError, RunError
 from ecgstudy.evaluate.metrics import probabilities
 from ecgstudy.evaluate.thresholds import fit_thresholds
 from ecgstudy.models import build_model
+from ecgstudy.models.registry import model_entry
 from ecgstudy.progress import progress
 from ecgstudy.study import ledger
 from ecgstudy.study.complexity import count_parameters
@@ -106,20 +108,21 @@ def _train(experiment: Experiment, prepared: Prepared, tested: Prepared | None, 
     rows = training_rows(experiment, parts.training)
     scaling = fit_scaling(prepared, rows)
     model = build(experiment, prepared)
-    validation = Feed(prepared, parts.validation, targets, scaling, device)
+    inputs = model_entry(experiment.model).inputs
+    validation = Feed(prepared, parts.validation, targets, scaling, device, inputs)
     checkpoints = Checkpoints(place, key)
     asked, tested_data = (as_published_by(labels, tested.dataset), tested) if tested else (labels, prepared)
-    watched = _TestFold.open(tested_data, asked, scaling, device) if experiment.watch_test else None    # else unopened until the end
+    watched = _TestFold.open(tested_data, asked, scaling, device, inputs) if experiment.watch_test else None
     own_bar = contextlib.nullcontext(bar) if bar else progress(total=n_steps(experiment, len(rows)), desc=name_of(experiment), unit="step")
     with own_bar as told:
-        at = fit(model, experiment, Feed(prepared, rows, targets, scaling, device), validation, device=device, checkpoints=checkpoints,
-                 bar=told, deadline=deadline, watched=watched and watched.feed)
+        at = fit(model, experiment, Feed(prepared, rows, targets, scaling, device, inputs), validation, device=device,
+                 checkpoints=checkpoints, bar=told, deadline=deadline, watched=watched and watched.feed)
     load_weights(checkpoints.best_path(at.best_epoch), model)
 
     logits = predict(model, validation, experiment, device)
     thresholds = fit_thresholds(probabilities(logits, True), targets[parts.validation]) if labels.multilabel else None
     data = {"digest": data_digest(prepared, tested), "settings": prepared.settings}
-    test = watched or _TestFold.open(tested_data, asked, scaling, device)           # the only look at a test fold
+    test = watched or _TestFold.open(tested_data, asked, scaling, device, inputs)       # the only look at a test fold
     predictions = Predictions(logits, targets[parts.validation], _column(prepared, "record_id", parts.validation),
                               predict(model, test.feed, experiment, device), test.targets, test.records, test.patients,
                               torch.stack(at.watched).numpy() if watched else None)
@@ -146,9 +149,9 @@ class _TestFold:
     patients: np.ndarray
 
     @classmethod
-    def open(cls, tested: Prepared, labels: LabelSet, scaling: Scaling, device: torch.device) -> _TestFold:
+    def open(cls, tested: Prepared, labels: LabelSet, scaling: Scaling, device: torch.device, inputs: Sequence[str]) -> _TestFold:
         rows, targets = open_test(split(tested, labels)), labels.encode(tested.statements())
-        return cls(Feed(tested, rows, targets, scaling, device), targets[rows], _column(tested, "record_id", rows),
+        return cls(Feed(tested, rows, targets, scaling, device, inputs), targets[rows], _column(tested, "record_id", rows),
                    _column(tested, "patient_id", rows))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ from ecgstudy.train.augment import augment
 from ecgstudy.train.checkpoint import Checkpoints, save_weights
 from ecgstudy.train.device import resolve_precision
 from ecgstudy.train.experiment import Experiment
-from ecgstudy.train.feed import Feed
+from ecgstudy.train.feed import Batch, Feed
 from ecgstudy.train.objectives import Objective, supervised
 from ecgstudy.train.optim import learning_rate, make_optimizer
 from ecgstudy.train.seeds import scoped_seed, torch_generator
@@ -132,23 +132,22 @@ def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, experiment:
     at.seconds += time.monotonic() - began
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: Objective, batch: tuple[Tensor, Tensor],
+def _step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: Objective, batch: Batch,
           experiment: Experiment, at: Progress, device: torch.device) -> Tensor:
     """One update; returns the batch's summed loss without waiting for the device."""
     bf16 = resolve_precision(experiment.precision, device) == "bf16"
     generator = torch_generator(experiment.seed, STEP, at.epoch, at.step)
-    signals, targets = batch
     try:
-        signals = augment(signals, experiment.augmentation, generator)
+        batch = replace(batch, signals=augment(batch.signals, experiment.augmentation, generator))
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            losses = objective(model, (signals, targets), generator)
+            losses = objective(model, batch, generator)
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         optimizer.step()
     except torch.OutOfMemoryError:
         peak = torch.cuda.max_memory_allocated(device) / 2**30
         raise RunError(f"out of GPU memory with batch_size {experiment.batch_size} (peak {peak:.1f} GiB); use a smaller batch") from None
-    return losses["loss"].detach() * len(signals)
+    return losses["loss"].detach() * len(batch)
 
 
 def _finite(pending: list[tuple[Tensor, Tensor]], training: Feed, at: Progress) -> list[float]:
@@ -189,7 +188,8 @@ def predict(model: nn.Module, feed: Feed, experiment: Experiment, device: torch.
     parts = []
     for index in torch.arange(len(feed)).split(max(experiment.batch_size, 64)):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            parts.append(model(feed.batch(index)[0]).float())
+            batch = feed.batch(index)
+            parts.append(model(batch.signals, **batch.inputs).float())
     logits = torch.cat(parts).cpu().numpy()
     if not np.isfinite(logits).all():
         bad = feed.record_ids[~np.isfinite(logits).all(axis=1)]
