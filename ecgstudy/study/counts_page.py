@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -46,7 +46,7 @@ COUNTED = {
     "inceptionformer_3_stages": Counted("without stage 4", "size_and_tokens", "three_stages"),
     "inceptionformer_depths_2_4_8_2": Counted("depths 2, 4, 8, 2", "size_and_tokens", "short_last_stage"),
     "inceptionformer_sparse_tokens": Counted("with semantic tokens", "size_and_tokens", "semantic_tokens"),
-    "sparse_attention_block": Counted("their block", "size_and_tokens", "semantic_tokens", "entries.3"),
+    "sparse_attention_block": Counted("the block of these tokens", "size_and_tokens", "semantic_tokens", "entries.3"),
     "inceptionformer_tiny": Counted("Tiny", "size_and_tokens", "tiny"),
     "resnet18": Counted("ResNet18", "inceptionformer", "resnet18"),
     "resnet34": Counted("ResNet34", "inceptionformer", "resnet34"),
@@ -257,3 +257,23 @@ def search_table(found: list[Search]) -> Styler:
 def kernel_sets(average: float = 10, n: int = 4) -> int:
     """How many sets of n different odd kernels have this average: the counts cannot tell them apart."""
     return sum(sum(kernels) == n * average for kernels in combinations(range(1, LONGEST_KERNEL + 1, 2), n))
+
+
+def left_open(found: list[Search]) -> str:
+    """What the searches and the counts of the variants decide, and what they do not, as Markdown."""
+    by_block = {one.block: one for one in found}
+    survivors, base = by_block["Local"].left, model_entry("inception_former").settings
+    own = sum(base["kernels"]) / len(base["kernels"])
+    halved = build_model("inception_former", SIGNAL, N_CLASSES, **axis("size_and_tokens").variants["tiny"].all_settings(profile("full"))
+                         | {"stem_kernels": base["stem_kernels"]})
+    told = tables.reported("counts")["inceptionformer_tiny"]
+    figures = notes_print(complexity.notes_parameters(halved)), notes_print(complexity.notes_macs(halved, SIGNAL))
+    return (f"Of {by_block['Local'].n_tried:,} Local designs {len(survivors)} print as the notes print, and of "
+            f"{by_block['Global'].n_tried:,} Global designs {len(by_block['Global'].left)}. The kernels here, {_list(base['kernels'])}, "
+            f"average {own:g}; so do {kernel_sets(own)} sets of {len(base['kernels'])} different odd kernels up to {LONGEST_KERNEL}.\n\n"
+            f"Tiny is not the base at half width: with the base's stem kernels {_list(base['stem_kernels'])} it would print "
+            f"{figures[0]} and {figures[1]}, where the notes have {told['params']} and {told['macs']}.")
+
+
+def _list(values: Sequence[int]) -> str:
+    return ", ".join(str(value) for value in values)

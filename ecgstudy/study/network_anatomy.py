@@ -164,7 +164,7 @@ def drawing(pieces: Sequence[Piece], signal: SignalSpec = SIGNAL) -> Figure:
         below.step(np.append(places, len(places)) - 0.5, [*(piece.sees for piece in pieces), pieces[-1].sees], where="post", color=INK)
         for place, piece, before in zip(places, pieces, [None, *pieces], strict=False):
             if before is None or piece.sees > before.sees:
-                below.text(place, 0.94 * piece.sees, f"{piece.sees:.2f}", ha="center", va="top", fontsize=9)
+                below.text(place - 0.4, 0.94 * piece.sees, f"{piece.sees:.2f}", ha="left", va="top", fontsize=9)
         below.set(ylabel="a token sees (s)", yscale="log", ylim=(0.25, 1.3 * signal.seconds))
         below.set_yticks(SECONDS, [f"{each:g}" for each in SECONDS])
         below.minorticks_off()
