@@ -14,8 +14,9 @@
 # more than three plain convolutional ones: ResNet18, ResNet34 {cite:p}`he2016` and MobileNetV2 {cite:p}`sandler2018`?
 #
 # **Prediction, before looking.** A count fixes sizes, not functions: expect it to settle kernels, ratios and biases, and to be blind to activations, heads
-# and the order of layers. On scores, the notes put their network about three hundredths of F1 above the residual networks and six above MobileNetV2. With
-# few records and few epochs expect residual networks to keep up, for most of the own network's weights sit in attention, which learns late.
+# and the order of layers. On scores, the notes put their network some hundredths of F1 above the residual networks, and those above MobileNetV2. With few
+# records and few epochs expect the residual networks to keep up: most of the own network's weights sit in its attention stage, and attention has to
+# learn what a convolution is born with, that neighbours belong together.
 
 # %% tags=["parameters"]
 dataset = "synthetic"  # synthetic (no download), ptbxl, cpsc or chapman
@@ -126,14 +127,15 @@ Markdown(counts_page.left_open(tried))
 # | Tiny's stem | branches of 11, 7 and 3 | the base's stem at half width misses the printed figure; other repairs exist |
 # | semantic tokens | pools of 5 and 7 tokens, summed | only the sum of the two kernels is fixed |
 #
-# The choices without a number are not harmless: other pages of this part test some of them, attention, position, kernels and stacking among them.
+# A choice that no count sees may still matter for the score. The pages of this part try several of them: kernels, positions, stacking, tokens.
 #
 # ## Scores
 #
-# One protocol for all four: folds 1 to 8 train, fold 9 chooses the epoch and a threshold a class, fold 10 is scored once. In `smoke` and `quick` each is
-# narrowed by the same factor, so that their order may differ at full width. Intervals are over patients; differences are paired and corrected after Holm.
-# In grey the notes' F1 on CPSC2018, which picked threshold and epoch on the scored fold: orientation, not a rank. The first grey row of several that they
-# print for this network is the one given with its threshold.
+# One protocol for all four: folds 1 to 8 train, fold 9 chooses the epoch and a threshold for each class, fold 10 is scored once. In `smoke` and `quick`
+# all four are narrowed by the same factor, and the own network also has fewer blocks; the cost table below says what is left of each. Their order at
+# full width may be another. Intervals are over patients; differences are paired and corrected after Holm. In grey the notes' F1 on CPSC2018, with
+# threshold and epoch picked on the scored fold: for orientation only. They print several for this network; shown is the one that comes with its
+# threshold.
 
 # %% mystnb={"figure": {"name": "fig-network-scores", "caption": "Test scores of the four networks. Blue: mean over seeds with its 95 % interval over patients; small strokes: single seeds; grey crosses: the notes' F1 on CPSC2018."}, "image": {"alt": "Dot plot with one row a network: macro-AUROC on the left and macro-F1 on the right, each with its interval."}}
 found = page.compare()

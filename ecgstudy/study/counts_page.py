@@ -166,6 +166,7 @@ def in_width(count: int, width: int) -> str:
     >>> in_width(4 * 64**2 + 18 * 64, 64)
     '4C² + 18C'
     """
+    assert count % width == 0, f"{count} is no multiple of the width {width}"
     square, linear = divmod(count // width, width)
     parts = [f"{square}C²"] * bool(square) + [f"{linear}C"] * bool(linear)
     return " + ".join(parts) or "0"
