@@ -69,10 +69,9 @@ figures.closed(anatomy.drawing(pieces))
 # is a choice of the network, not a limit. The first step is smaller than the longest kernel would allow: the stem's longest branch fills the
 # second quarter of the channels, where the next block's kernel is one of the short ones. No count sees that order; it is one of our choices.
 #
-# ## Stage by stage, and where weight and work sit
+# ## Where parameters and work sit
 
 # %% mystnb={"figure": {"name": "fig-shares", "caption": "Share of each part in the parameters and in the true multiply-accumulates of the full network. Orange: the products between queries, keys and values, which have no weights and which the notes' counter leaves out."}, "image": {"alt": "Two bar charts over the parts of the network: stage 4 holds most parameters; stages 3 and 4 share most multiply-accumulates, a small part of them attention products."}}
-display(anatomy.stage_table(pieces))
 figures.closed(anatomy.shares(pieces, "Where the full network's parameters and work sit"))
 
 # %% [markdown]
@@ -90,10 +89,13 @@ figures.closed(anatomy.shares(pieces, "Where the full network's parameters and w
 # each are $10C$ weights, and $C$ biases. The MLP has $2 \cdot 2C^2$ weights and $2C + C$ biases. Together $4C^2 + 18C$. The MACs of one token, by the
 # rule above: $4C + 10C + 4C + 4C^2$, which is $4C^2 + 18C$ again. So at 1,000 tokens the two figures show the same digits with another letter, and this
 # is how the notes print stage 1. The coincidence, kernels of 10 on average, is what gives the block away.
+#
+# Three tables: the network stage by stage in true counts, the block by hand, read off its layers, and every figure that the notes print.
 
 # %%
 counts = counts_page.counts()
-display(counts_page.by_hand(), counts_page.count_table(counts))
+display(anatomy.stage_table(pieces), counts_page.by_hand())
+display(counts_page.count_table(counts))
 Markdown(counts_page.verdict(counts))
 
 # %% [markdown]
@@ -132,22 +134,22 @@ Markdown(counts_page.left_open(tried))
 # ## Scores
 #
 # One protocol for all four: folds 1 to 8 train, fold 9 chooses the epoch and a threshold for each class, fold 10 is scored once. In `smoke` and `quick`
-# all four are narrowed by the same factor, and the own network also has fewer blocks; the cost table below says what is left of each. Their order at
+# all four are narrowed by the same factor, and the own network also has fewer blocks; the cost table says what is left of each. Their order at
 # full width may be another. Intervals are over patients; differences are paired and corrected after Holm. In grey the notes' F1 on CPSC2018, with
 # threshold and epoch picked on the scored fold: for orientation only. They print several for this network; shown is the one that comes with its
 # threshold.
 
-# %% mystnb={"figure": {"name": "fig-network-scores", "caption": "Test scores of the four networks. Blue: mean over seeds with its 95 % interval over patients; small strokes: single seeds; grey crosses: the notes' F1 on CPSC2018."}, "image": {"alt": "Dot plot with one row a network: macro-AUROC on the left and macro-F1 on the right, each with its interval."}}
+# %%
 found = page.compare()
-display(found.score_table(), found.class_table())
-found.figure()
+display(found.score_table(), found.class_table(), page.cost_table())
 
 # %% [markdown]
-# ## What a score costs
+# A network that costs more should score more. In the figure, up is better and left is cheaper; where intervals overlap, up and down may be luck.
 
 # %% mystnb={"figure": {"name": "fig-network-costs", "caption": "Test macro-AUROC of the networks trained on this page against their true multiply-accumulates and against the time of one forward pass on this machine. Grey line: no cheaper network has a higher mean."}, "image": {"alt": "Two scatter plots of macro-AUROC with intervals, over millions of multiply-accumulates and over milliseconds, one mark a network, with the Pareto front as a line."}}
-display(page.cost_table())
-figures.closed(figures.trade_off(found.rows, page.costs(), "Score against cost"))
+drawn = figures.trade_off(found.rows, page.costs(), "Score against cost")
+axis_page.save_picture(drawn, page.request)
+figures.closed(drawn)
 
 # %% [markdown]
 # ## Reading

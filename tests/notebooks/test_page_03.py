@@ -22,7 +22,7 @@ def test_the_smoke_profile_shows_every_count_and_every_part(tmp_path):
     cells = [cell for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"] if cell["cell_type"] == "code"]
 
     drawn = [cell for cell in cells if shown(cell, "image/png")]
-    assert len(drawn) == 4
+    assert len(drawn) == 3
     assert all(cell["metadata"]["mystnb"]["figure"]["caption"] and cell["metadata"]["mystnb"]["image"]["alt"] for cell in drawn)
     assert (tmp_path / "runs" / "03_inceptionformer-synthetic-smoke.png").stat().st_size > 10_000
 
