@@ -48,13 +48,17 @@ Markdown(page.what_runs())
 # There are two kinds of block, and both are a pair of residuals: one mixes tokens, the other mixes channels. A **local** block mixes tokens by depth-wise
 # convolution, each quarter of the channels with its own kernel. This is InceptionNeXt {cite:p}`yu2024` in one dimension, without its untouched channels:
 #
-# $$x \leftarrow x + \mathrm{MSDW}(\mathrm{BN}(x)),\qquad x \leftarrow x + W_2\,\mathrm{GELU}(W_1\,\mathrm{BN}(x)),\qquad
-# \mathrm{MSDW}(x) = [\mathrm{DW}_{3}x_1\,;\,\mathrm{DW}_{7}x_2\,;\,\mathrm{DW}_{11}x_3\,;\,\mathrm{DW}_{19}x_4]$$ (eq-local)
+# $$\begin{aligned}
+# x &\leftarrow x + \mathrm{MSDW}(\mathrm{BN}(x)),\qquad \mathrm{MSDW}(x) = [\mathrm{DW}_{3}x_1;\mathrm{DW}_{7}x_2;\mathrm{DW}_{11}x_3;\mathrm{DW}_{19}x_4]\\
+# x &\leftarrow x + W_2\,\mathrm{GELU}(W_1\,\mathrm{BN}(x))
+# \end{aligned}$$ (eq-local)
 #
 # A **global** block mixes them by full self-attention {cite:p}`vaswani2017`, every token with every other:
 #
-# $$x \leftarrow x + W_o\,\mathrm{softmax}\!\left(\tfrac{QK^\top}{\sqrt{d}}\right)V,\quad [Q, K, V] = W_{qkv}\,\mathrm{LN}(x),\qquad
-# x \leftarrow x + W_2\,\mathrm{GELU}(W_1\,\mathrm{LN}(x))$$ (eq-global)
+# $$\begin{aligned}
+# x &\leftarrow x + W_o\,\mathrm{softmax}\!\left(QK^\top/\sqrt{d}\right)V,\qquad [Q, K, V] = W_{qkv}\,\mathrm{LN}(x)\\
+# x &\leftarrow x + W_2\,\mathrm{GELU}(W_1\,\mathrm{LN}(x))
+# \end{aligned}$$ (eq-global)
 #
 # In both, $W_1$ doubles the channels and $W_2$ halves them. Stages 1 and 2 are local, stage 3 alternates, stage 4 is global: waves are read by
 # convolution while tokens are many, and compared over the whole record once they are few.
@@ -72,14 +76,15 @@ figures.closed(anatomy.drawing(pieces))
 # ## Where parameters and work sit
 
 # %% mystnb={"figure": {"name": "fig-shares", "caption": "Share of each part in the parameters and in the true multiply-accumulates of the full network. Orange: the products between queries, keys and values, which have no weights and which the notes' counter leaves out."}, "image": {"alt": "Two bar charts over the parts of the network: stage 4 holds most parameters; stages 3 and 4 share most multiply-accumulates, a small part of them attention products."}}
-figures.closed(anatomy.shares(pieces, "Where the full network's parameters and work sit"))
+title = "Where the full network's parameters and work sit"
+figures.closed(anatomy.shares(pieces, title))
 
 # %% [markdown]
 # ## Every printed count
 #
 # The notes' figures come from a counting tool with its own rule. To compare digits, one must count as it does:
 #
-# - A convolution or a linear map costs one multiply-accumulate (MAC) a weight and output place. Its bias is free. The notes call these FLOPs; they are MACs.
+# - A convolution or a linear map costs one multiply-accumulate (MAC) for each weight at each place. Its bias is free. The notes call these FLOPs; they are MACs.
 # - A norm with weights costs four for each number that it receives. Average pooling, where it is a layer, costs about one for each.
 # - Activations, softmax and the products inside attention cost nothing; nor are parameters seen that belong to no convolution, linear map or norm.
 #

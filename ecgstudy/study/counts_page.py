@@ -46,7 +46,7 @@ COUNTED = {
     "inceptionformer_3_stages": Counted("without stage 4", "size_and_tokens", "three_stages"),
     "inceptionformer_depths_2_4_8_2": Counted("depths 2, 4, 8, 2", "size_and_tokens", "short_last_stage"),
     "inceptionformer_sparse_tokens": Counted("with semantic tokens", "size_and_tokens", "semantic_tokens"),
-    "sparse_attention_block": Counted("the block of these tokens", "size_and_tokens", "semantic_tokens", "entries.3"),
+    "sparse_attention_block": Counted("their token block", "size_and_tokens", "semantic_tokens", "entries.3"),
     "inceptionformer_tiny": Counted("Tiny", "size_and_tokens", "tiny"),
     "resnet18": Counted("ResNet18", "inceptionformer", "resnet18"),
     "resnet34": Counted("ResNet34", "inceptionformer", "resnet34"),
@@ -122,15 +122,15 @@ def example(network: nn.Module, module: nn.Module, shape: list[int] | None) -> T
 
 def count_table(found: list[Count]) -> Styler:
     """Printed and own counts by the notes' rule, whether they are equal, and the true counts."""
-    lines = [{("", "network or part"): row.words, ("", "input"): " × ".join(map(str, row.shape[1:])),
+    lines = [{("", "network or part"): row.words,
               (tables.NOTES, "parameters"): row.printed[0], (tables.NOTES, "MACs"): row.printed[1],
-              ("ours, the notes' rule", "parameters"): row.ours[0], ("ours, the notes' rule", "MACs"): row.ours[1],
+              ("ours, notes' rule", "parameters"): row.ours[0], ("ours, notes' rule", "MACs"): row.ours[1],
               ("", "equal"): "yes" if row.equal else "no",
               ("ours, true", "parameters"): f"{row.n_parameters:,}", ("ours, true", "MACs"): tables.mega(row.macs)} for row in found]
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return tables.style(table, "Every count that the notes print (grey), and ours of the full networks with nine classes: by the notes' "
-                               "rule in their notation, and the true ones. Input: leads × samples, or tokens × channels of a part.")
+                               "rule in their notation, and the true ones. Each part is given the input that the notes state.")
 
 
 def verdict(found: list[Count]) -> str:
@@ -154,10 +154,10 @@ def by_hand(width: int = 64, n_tokens: int = 1000) -> Styler:
                         ("channel_mixer", "MLP, C → 2C → C"), ("", "the block")):
         module = block.get_submodule(name)
         lines.append({"layer": words, "parameters": in_width(complexity.count_parameters(module), width),
-                      "MACs a token, the notes' rule": in_width(complexity.notes_macs(module, tokens) // n_tokens, width),
-                      "true MACs a token": in_width(complexity.macs(module, tokens) // n_tokens, width)})
-    return tables.style(pd.DataFrame(lines), f"The first Local block, C = {width}, read off the built layers. At {n_tokens:,} tokens the "
-                                             "notes' two figures of stage 1 show the same digits for this reason alone.")
+                      "MACs, notes' rule": in_width(complexity.notes_macs(module, tokens) // n_tokens, width),
+                      "true MACs": in_width(complexity.macs(module, tokens) // n_tokens, width)})
+    return tables.style(pd.DataFrame(lines), f"The first Local block, C = {width}, read off the built layers; MACs a token. At "
+                                             f"{n_tokens:,} tokens the notes' two figures of stage 1 show the same digits for this reason alone.")
 
 
 def in_width(count: int, width: int) -> str:
@@ -203,7 +203,7 @@ def local_designs() -> Iterator[Design]:
 def global_designs() -> Iterator[Design]:
     """Self-attention, then an MLP."""
     for ratio, values, projection, mlp, norms in product(range(1, 5), (0, 1), (0, 1), (0, 1), range(4)):
-        yield Design((f"ratio {ratio}", "–", _biased(**{"Q, K, V": values, "projection": projection, "MLP": mlp}), f"{norms} norms"),
+        yield Design((f"ratio {ratio}", _biased(**{"Q, K, V": values, "projection": projection, "MLP": mlp}), f"{norms} norms"),
                      4 + 2 * ratio, 0, 3 * values + projection + (ratio + 1) * mlp, norms)
 
 
@@ -249,7 +249,7 @@ def printed(blocks: list[Design], width: int, n_tokens: int) -> tuple[str, str]:
 
 def search_table(found: list[Search]) -> Styler:
     """Each design that meets the counts, one a row."""
-    lines = [{"block": one.block, "tried": f"{one.n_tried:,}", "must meet": one.rows, "left": " ; ".join(design.words)}
+    lines = [{"block": one.block, "must meet": one.rows, "left": ", ".join(design.words)}
              for one in found for design in one.left]
     return tables.style(pd.DataFrame(lines), "Designs of either block that print as the notes print. Tried: MLP ratios 1 to 4, none to "
                         f"three norms, bias or none in each layer, kernels up to {LONGEST_KERNEL}.")

@@ -133,22 +133,20 @@ def stage_table(pieces: Sequence[Piece], signal: SignalSpec = SIGNAL) -> Styler:
     """One row a part: tokens, channels, reach, parameters, MACs, and the attention's products among them; then the sum."""
     lines = []
     for group in by_part(pieces):
-        last, mixed = group[-1], list(dict.fromkeys(piece.kind for piece in group))
+        last = group[-1]
         token = "–" if last.kind == "head" else f"{1000 * signal.seconds / last.n_tokens:g}"
-        lines.append({"part": last.part, "layers": f"{len(group)} × {', '.join(KINDS[kind][1] for kind in mixed)}"
-                      if last.part.startswith("stage") else KINDS[last.kind][1],
-                      "tokens": f"{last.n_tokens:,}", "ms a token": token, "channels": last.width, "sees (s)": f"{last.sees:.2f}",
-                      **_sums(group)})
-    lines.append({"part": "all", "layers": "", "tokens": "", "ms a token": "", "channels": "", "sees (s)": "", **_sums(pieces)})
+        lines.append({"part": last.part, "blocks": "".join(KINDS[piece.kind][0] for piece in group), "tokens": f"{last.n_tokens:,}",
+                      "ms each": token, "channels": last.width, "sees (s)": f"{last.sees:.2f}", **_sums(group)})
+    lines.append({"part": "all", "blocks": "", "tokens": "", "ms each": "", "channels": "", "sees (s)": "", **_sums(pieces)})
     return tables.style(pd.DataFrame(lines), "The full network, shapes and counts measured on the built model for one record of "
-                        f"{signal.n_leads} leads and {signal.n_samples:,} samples. Sees: how much of the record a token in the middle "
-                        "depends on. MACs are true ones; the last column is the attention's own products, contained in them.")
+                        f"{signal.n_leads} leads and {signal.n_samples:,} samples. Letters as in the drawing. Sees: how much of the record "
+                        "a token in the middle depends on. MACs are true ones; products are the attention's own, contained in them.")
 
 
 def _sums(group: Sequence[Piece]) -> dict[str, str]:
     products = sum(piece.products for piece in group)
     return {"parameters": f"{sum(piece.n_parameters for piece in group):,}", "MACs": tables.mega(sum(piece.macs for piece in group)),
-            "of them products": tables.mega(products) if products else "–"}
+            "products": tables.mega(products) if products else "–"}
 
 
 def drawing(pieces: Sequence[Piece], signal: SignalSpec = SIGNAL) -> Figure:

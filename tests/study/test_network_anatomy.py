@@ -73,8 +73,8 @@ def test_the_table_adds_up(pieces):
     table = anatomy.stage_table(pieces).data
     assert list(table["part"]) == ["stem", "stage 1", "fusion 1", "stage 2", "fusion 2", "stage 3", "fusion 3", "stage 4", "head", "all"]
     row = table.set_index("part").loc["stage 3"]
-    assert row["layers"] == "8 × local block, global block" and row["tokens"] == "250" and row["ms a token"] == "40"
-    assert table.iloc[-1]["parameters"] == "12,451,321" and table.iloc[-1]["of them products"] == "192.0 M"
+    assert row["blocks"] == "LGLGLGLG" and row["tokens"] == "250" and row["ms each"] == "40"
+    assert table.iloc[-1]["parameters"] == "12,451,321" and table.iloc[-1]["products"] == "192.0 M"
 
 
 def test_the_drawing_shows_what_was_measured(pieces):
