@@ -157,7 +157,7 @@ def by_hand(width: int = 64, n_tokens: int = 1000) -> Styler:
                       "MACs, notes' rule": in_width(complexity.notes_macs(module, tokens) // n_tokens, width),
                       "true MACs": in_width(complexity.macs(module, tokens) // n_tokens, width)})
     return tables.style(pd.DataFrame(lines), f"The first Local block, C = {width}, read off the built layers; MACs a token. At "
-                                             f"{n_tokens:,} tokens the notes' two figures of stage 1 show the same digits for this reason alone.")
+                                             f"{n_tokens:,} tokens the notes' two figures of stage 1 share their digits for this reason.")
 
 
 def in_width(count: int, width: int) -> str:
