@@ -49,8 +49,9 @@ Markdown(page.what_runs())
 # convolution, each quarter of the channels with its own kernel. This is InceptionNeXt {cite:p}`yu2024` in one dimension, without its untouched channels:
 #
 # $$\begin{aligned}
-# x &\leftarrow x + \mathrm{MSDW}(\mathrm{BN}(x)),\qquad \mathrm{MSDW}(x) = [\mathrm{DW}_{3}x_1;\mathrm{DW}_{7}x_2;\mathrm{DW}_{11}x_3;\mathrm{DW}_{19}x_4]\\
-# x &\leftarrow x + W_2\,\mathrm{GELU}(W_1\,\mathrm{BN}(x))
+# x &\leftarrow x + \mathrm{MSDW}(\mathrm{BN}(x)),\\
+# x &\leftarrow x + W_2\,\mathrm{GELU}(W_1\,\mathrm{BN}(x)),\\
+# \mathrm{MSDW}(x) &= [\mathrm{DW}_{3}x_1;\mathrm{DW}_{7}x_2;\mathrm{DW}_{11}x_3;\mathrm{DW}_{19}x_4]
 # \end{aligned}$$ (eq-local)
 #
 # A **global** block mixes them by full self-attention {cite:p}`vaswani2017`, every token with every other:
