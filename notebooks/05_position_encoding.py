@@ -62,10 +62,12 @@ Markdown(page.what_runs())
 # ## What each encoding adds
 #
 # Read from the weights of the networks of this page where they are at hand, else from fresh ones; the title says which. For the two that add a
-# vector to each token: the cosine between the vectors of every two places. For the relative bias: one line a head. For the convolutions: the answer
-# to a single token of ones, each channel grey, their root mean square blue. The last panel gives the convolutions equal tokens everywhere. In the
-# middle the answer is the same for all, so nothing is said about place; only the tokens within half a kernel of an end differ, by the
-# padding. One such layer cannot say where in the record a token stands; a stack carries the ends inwards by half a kernel a layer.
+# vector to each token: the cosine between the vectors of every two places. The learned vectors begin as noise, alike to themselves only; the sines are
+# made so that the cosine depends on the distance alone, hence the stripes along the diagonal. For the relative bias: each head grey, their mean
+# blue. For the convolutions: the answer to a single token of ones, each channel grey, their root mean square blue; LePE and V + DWConv(V)
+# differ in where this answer goes. The last panel gives the convolutions equal tokens everywhere. In the middle the answer is the same for
+# all, so nothing is said about place; only the tokens within half a kernel of an end differ, by the padding. Such a layer alone
+# cannot say where in the record a token stands; a stack of them carries the ends inwards by half a kernel a layer.
 
 # %% mystnb={"figure": {"name": "fig-positions", "caption": "What a position encoding adds in stage 3, where a token is 40 ms. Maps: cosine of the vectors of two places. Curves: bias of each head over distance; answer of each channel's convolution to one token. Last panel: how far the answer to equal tokens departs from the one in the middle."}, "image": {"alt": "Panels, one an encoding: two square similarity maps, bias curves over distance, four convolution answers that span a few tokens, and the departure near the start that vanishes after one or two tokens."}}
 found = page.compare()
@@ -111,8 +113,8 @@ moved.table()
 # %% [markdown]
 # ## Cost and reading
 #
-# Parameters and multiply-accumulates (MACs) of the networks of this page and of the full ones. An encoding is cheap; the relative bias costs more time than
-# its MACs say, because the scores must be given a mask.
+# Parameters and multiply-accumulates (MACs) of the networks of this page and of the full ones. A table costs parameters and additions, which are not
+# counted; a depth-wise convolution costs $k$ products for each token and channel.
 
 # %%
 display(page.cost_table(), Markdown(moved.reading()))

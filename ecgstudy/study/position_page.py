@@ -121,10 +121,10 @@ def mechanisms(found: Comparison) -> Figure:
 
 def _draw_bias(axis: Axes, model: nn.Module) -> None:
     distance, curves = bias_curves(model)
-    for curve in curves:
-        axis.plot(distance, curve, lw=0.5, alpha=0.8)
-    axis.axhline(0, color=GREY, lw=0.8)
-    axis.set(xlabel="query before / after key (s)", ylabel="added to the score", xlim=(distance[0], distance[-1]))
+    axis.plot(distance, curves.T, color=GREY, lw=0.4, alpha=0.7)
+    axis.plot(distance, curves.mean(axis=0), color=MEASURED, lw=1.2)
+    axis.axhline(0, color=INK, lw=0.6)
+    axis.set(xlabel="query minus key (s)", ylabel="added to the score", xlim=(distance[0], distance[-1]))
 
 
 def _draw_taps(axis: Axes, convolve: DepthwiseConv) -> None:
@@ -145,7 +145,8 @@ def _draw_ends(axis: Axes, convolutions: dict[str, DepthwiseConv]) -> None:
         apart = np.sqrt(((constant - constant[len(constant) // 2]) ** 2).mean(axis=1))[:5]
         axis.plot(np.arange(5), apart, marker=MARKS[i], ms=5, lw=1.2, label=readable(name))
     axis.set(title="what the ends show", xlabel="token from the start", ylabel="apart from the middle", xticks=range(5))
-    axis.legend(fontsize=8)
+    axis.set_ylim(top=1.7 * axis.get_ylim()[1])         # room for the legend
+    axis.legend(fontsize=8, loc="upper right", handlelength=1.2, borderaxespad=0)
 
 
 # -- moved and longer records --------------------------------------------------------------------------------------------
@@ -229,13 +230,15 @@ class Robustness:
 
     def figure(self) -> Figure:
         """Macro-AUROC against seconds lost and against length, and below it the changes that are read."""
+        if not self.probing.groups:
+            return _nothing_to_draw()
         with plt.rc_context(STYLE):
             figure, axes = plt.subplots(2, 2, figsize=(9.5, 7.2), layout="constrained", height_ratios=[1, 1.1])
             self._draw_scores(axes[0, 0], Probe("shift", 0.0), "seconds lost at the start (moved)")
             self._draw_scores(axes[0, 1], Probe("length", 10.0), "seconds of input (zeros after ten)")
             for axis, kind, title in ((axes[1, 0], "shift", "moving alone"), (axes[1, 1], "length", "longer input")):
-                drawn = [each for each in self.changes if (each.probe.kind == "shift") == (kind == "shift")]
-                self._draw_changes(axis, drawn, title)
+                if drawn := [each for each in self.changes if (each.probe.kind == "shift") == (kind == "shift")]:
+                    self._draw_changes(axis, drawn, title)
             axes[0, 0].set_ylabel("validation macro-AUROC")
             figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
             figure.suptitle("Moved and longer records", fontsize=11, x=0.01, ha="left")
@@ -290,6 +293,13 @@ class Robustness:
         told = [f"`{name}` takes it {difference.verdict} than `{self.baseline}` ({tables.show_interval(difference.interval, True)})"
                 for name, difference in verdicts.items() if difference.verdict != "undecided"]
         return f"{text}; " + (", ".join(told) if told else f"no encoding can be told from `{self.baseline}` in this") + "."
+
+
+def _nothing_to_draw() -> Figure:
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(9.5, 0.8))
+        figure.text(0.01, 0.5, "No run of this page could be probed: neither weights nor stored probes are at hand.", va="center")
+        return figure
 
 
 def _taken(scores: dict[Probe, Score], change: Change) -> Score:
