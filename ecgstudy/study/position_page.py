@@ -32,6 +32,7 @@ from ecgstudy.train.seeds import scoped_seed
 
 SHIFTS, LENGTHS, RECORDED = (1.0, 4.0), (15.0, 20.0), 20.0         # seconds
 TOKEN = 0.04                # seconds of one token of stage 3
+NOTHING = "No run of this page could be probed: neither weights nor stored probes are at hand."
 KERNELS = ("cpe", "lepe", "lepe_5", "value")
 
 
@@ -210,8 +211,8 @@ class Robustness:
         return {key: Difference(mean(by_seed).interval, p, len(by_seed), len({np.sign(each.estimate) for each in by_seed}) == 1)
                 for (key, by_seed), p in zip(found.items(), corrected, strict=True)}
 
-    def table(self) -> Styler | str:
-        """Clean score of each encoding, and what each change makes of it; below, in the same cell, the same less the baseline's."""
+    def table(self) -> Styler:
+        """The score of each encoding on records as they are, and what each change adds to it."""
         lines = []
         for name in self.probing.groups:
             line = {("", "position encoding"): readable(name),
@@ -220,7 +221,7 @@ class Robustness:
                 line["change", change.short] = tables.show_interval(self.change(name, change).interval, True, "<br>")
             lines.append(line)
         if not lines:
-            return self.probing.gaps()
+            return tables.style(pd.DataFrame(), NOTHING)
         table = pd.DataFrame(lines)
         table.columns = pd.MultiIndex.from_tuples(table.columns)
         seeds = sorted({len(group) for group in self.probing.groups.values()})
@@ -297,8 +298,9 @@ class Robustness:
 
 def _nothing_to_draw() -> Figure:
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(9.5, 0.8))
-        figure.text(0.01, 0.5, "No run of this page could be probed: neither weights nor stored probes are at hand.", va="center")
+        figure, axis = plt.subplots(figsize=(9.5, 0.8))         # with an axis: a notebook shows no figure without one
+        axis.set_axis_off()
+        axis.text(0.0, 0.5, NOTHING, va="center", transform=axis.transAxes)
         return figure
 
 

@@ -200,13 +200,13 @@ class Probing:
         """What is missing, as Markdown; empty where nothing is."""
         told = ", ".join(f"`{name}` seed{'s' * (len(gone) > 1)} {', '.join(str(run.experiment.seed) for run in gone)}"
                          for name, gone in self.missing.items())
-        return (f"**Not probed.** {told}: neither their weights nor stored probes are at hand. Train them here, and this page measures "
-                "them.") if told else ""
+        return (f"**Not probed.** {told}: no probes are stored, and the weights, which the ledger does not hold, lie only where they "
+                "were trained.") if told else ""
 
 
 def probe_all(found: Comparison, probes: Sequence[Probe]) -> Probing:
     """Every run of a compared page under the probes: read where it is stored, else measured and stored beside the run's weights,
-    else named as missing. `store.publish` puts what was measured into the ledger."""
+    else named as missing. `probed.publish` puts what was measured into the ledger."""
     request, wanted = found.page.request, [each.to_json() for each in dict.fromkeys((CLEAN, *probes))]
     made = {run.key: store.stored(run, request.name, wanted) for row in found.rows for run in row.runs}
     todo = [run for row in found.rows for run in row.runs if made[run.key] is None and weights(run).is_file()]

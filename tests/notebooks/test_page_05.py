@@ -13,7 +13,7 @@ NOTEBOOK = "notebooks/05_position_encoding.ipynb"
 def test_the_smoke_profile_runs_every_encoding(tmp_path):
     out = tmp_path / "out.ipynb"
     ran = subprocess.run([sys.executable, "-m", "papermill", "--no-progress-bar", NOTEBOOK, str(out), "-p", "profile", "smoke"],
-                         cwd=files.repository(), capture_output=True, text=True, timeout=300, env=dict(os.environ))
+                         cwd=files.repository(), capture_output=True, text=True, timeout=900, env=dict(os.environ))
     assert ran.returncode == 0, ran.stderr[-3000:]
     shown = out.read_text()
     for name in ("none", "learned", "sinusoidal", "relative", "CPE", "LePE, 3 tokens", "LePE, 5 tokens", "V + DWConv(V)"):
