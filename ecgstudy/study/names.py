@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 NAMES = {"mhsa": "MHSA (full)", "bi_level_routing": "bi-level routing", "hilo": "HiLo",
-         "inception_former": "InceptionFormer", "resnet18": "ResNet18", "resnet34": "ResNet34", "mobilenetv2": "MobileNetV2"}
+         "inception_former": "InceptionFormer", "resnet18": "ResNet18", "resnet34": "ResNet34", "mobilenetv2": "MobileNetV2",
+         "cpe": "CPE", "lepe": "LePE, 3 tokens", "lepe_5": "LePE, 5 tokens", "value": "V + DWConv(V)"}
 
 
 def readable(name: str) -> str:
