@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from ecgstudy.errors import ConfigurationError, require_known
+from ecgstudy.layers.attention.cascade import CascadeAttention, CascadeStage, require_share
 from ecgstudy.layers.blocks import Layer
 from ecgstudy.layers.channel import GATES
 from ecgstudy.layers.checks import require_count, require_counts, require_divisible, require_odd
 from ecgstudy.layers.convs import ConvModulation, InvertedBottleneck, MultiScaleDepthwiseConv
 from ecgstudy.layers.mixers import MIXERS, channel_mixer
-from ecgstudy.layers.pooling import MeanHead
+from ecgstudy.layers.pooling import POOLINGS, MeanHead
 from ecgstudy.layers.positions import ConditionalPosition, LearnedPosition, SinusoidalPosition
-from ecgstudy.layers.tokens import InceptionStem, PatchFusion
+from ecgstudy.layers.semantic_tokens import SemanticTokens
+from ecgstudy.layers.tokens import ClassToken, InceptionStem, PatchFusion
 from ecgstudy.models.inception_blocks import ATTENDING, CONVOLVING, GATED, MIXING, BlockShelf, attention_layers, spell
 from ecgstudy.models.registry import register
-from ecgstudy.models.sampling import odd_at_rate
+from ecgstudy.models.sampling import at_rate, odd_at_rate
 from ecgstudy.signal import SignalSpec
 
 POSITIONS = ("none", "learned", "sinusoidal", "relative", "cpe", "lepe", "value")
 POSITION_STAGE = 2                                   # where a position that is added once joins: the first stage with attention
+ADDED_ONCE = ("learned", "sinusoidal")
 KERNEL_POSITIONS = ("cpe", "lepe", "value")
 MHSA_POSITIONS = ("relative", "lepe", "value")
 
@@ -56,6 +61,16 @@ class InceptionFormer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.forward_features(x))
 
+    @torch.no_grad()
+    def kept_tokens(self, x: Tensor) -> Tensor:
+        """x: [B, L, T] -> which of the last stage's tokens reach its end, bool [B, N]; all of them where nothing is pruned."""
+        tokens, stage = self.last_tokens(x), self.stages[-1]
+        kept = torch.ones(tokens.shape[:2], dtype=torch.bool, device=x.device)
+        if isinstance(stage, CascadeStage):
+            _, places = stage.prune(tokens)
+            kept = torch.zeros_like(kept).scatter(1, places, True)
+        return kept
+
 
 @register(paper="The study notes' own network, not published; reconstructed from its printed counts")
 def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mhsa", widths: Sequence[int] = (64, 128, 256, 512),
@@ -64,7 +79,8 @@ def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mh
                      rates: Sequence[int] | None = None, alpha: float | None = None,
                      pattern: Sequence[str] = ("L", "L", "LG", "G"), stem_kernels: Sequence[int] = (39, 19, 9),
                      position: str = "none", position_kernel: int | None = None, gate: str = "none",
-                     mixer: str = "mlp") -> nn.Module:
+                     mixer: str = "mlp", pooling: str = "mean", semantic_tokens: bool = False, keep_tokens: float = 1.0,
+                     keep_heads: float = 1.0) -> nn.Module:
     """The base network, and every variant of it that the study compares.
 
     | part | blocks | output at 12 x 1000 |
@@ -115,12 +131,26 @@ def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mh
     **gate**: "none", "squeeze_excite" or "coordinate", both with reduction 16, after the multi-scale convolution of L, also
     inside S. **mixer**: "mlp", "dw_mlp", "glu" or "conv_glu", in every block with a channel mixer.
 
+    **The last stage** may work on other tokens than the patch fusion's. All of this needs a last stage of G alone, attention mhsa,
+    and a position that is none or added once.
+
+    | setting | what changes | features [B, C, N] |
+    | --- | --- | --- |
+    | pooling "class_token" | a learned token joins, the head reads it alone | N is 1 + tokens, that token first |
+    | semantic_tokens | one token for every five, see `SemanticTokens` | N is tokens // 5 |
+    | keep_tokens, keep_heads below 1 | the share that SpAtten's cascade leaves at the last block, see `CascadeStage` | the tokens kept |
+
+    The cascade has the parameters of the network without it, so that trained weights can be pruned; it needs two blocks or more,
+    and the mean for its pooling. `kept_tokens` of the network tells which tokens stayed.
+
     All kernels (but the patch fusion's) and the window are in samples or tokens at 100 Hz and grow with the sampling rate.
 
     The notes give the widths, depths, patch fusion, the idea of kernels of several scales, and the counts, which this network
     meets to the last printed digit (12,451,321 parameters). Choices, where the counts are silent: BatchNorm in Local, Local first
     in stage 3, 8 heads, GELU, torch's initial weights, no dropout, no layer scale. Of the variants the notes give names and
-    ideas; the modulation keeps Local's BatchNorm and channel mixer, so that it differs from Local in one layer.
+    ideas: where the class token joins, the design of the semantic tokens, and stem_kernels (11, 7, 3) for the Tiny network of widths
+    32 to 256 are inferred, from counts or from wording. The modulation keeps Local's BatchNorm and channel mixer, so that it
+    differs from Local in one layer.
     """
     widths, depths = require_counts("widths", widths), require_counts("depths", depths)
     if len(widths) != len(depths) or len(widths) not in (3, 4):
@@ -130,6 +160,8 @@ def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mh
     stem_kernels = require_counts("stem_kernels", stem_kernels)
     check_widths(spelled, widths, len(kernels), heads, len(stem_kernels) + 1)
     check_names(spelled, attention, position, position_kernel, gate, mixer)
+    pruned = require_share("keep_tokens", keep_tokens) < 1 or require_share("keep_heads", keep_heads) < 1
+    check_last_stage(spelled[-1], attention, position, require_known("pooling", pooling, POOLINGS), semantic_tokens, pruned)
 
     kernel = odd_at_rate(require_odd("position_kernel", 3 if position_kernel is None else position_kernel), signal)
     asked = {"relative": {"relative_tokens": True}, "lepe": {"output_kernel": kernel}, "value": {"value_kernel": kernel}}
@@ -143,18 +175,29 @@ def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mh
                          branch_kernels=[odd_at_rate(require_odd("stem_kernels", size), signal) for size in stem_kernels])
     lengths = tokens_by_stage(signal.n_samples, len(widths))
     stages = [shelf.stage(*stage) for stage in zip(spelled, widths, lengths, strict=True)]
+    if pruned:
+        cascading = replace(shelf, attend=lambda index, n_tokens: partial(CascadeAttention, n_heads=heads))
+        stages[-1] = CascadeStage(cascading.stage(spelled[-1], widths[-1], lengths[-1]), keep_tokens=keep_tokens, keep_heads=keep_heads)
+
     entries: list[list[nn.Module]] = [[] for _ in widths]
-    if position == "learned":
-        entries[POSITION_STAGE].append(LearnedPosition(lengths[POSITION_STAGE], widths[POSITION_STAGE]))
-    elif position == "sinusoidal":
-        entries[POSITION_STAGE].append(SinusoidalPosition())
-    return InceptionFormer(stem, widths, stages, n_classes, entries=entries)
+    if position in ADDED_ONCE:
+        entries[POSITION_STAGE].append(added_once(position, lengths[POSITION_STAGE], widths[POSITION_STAGE]))
+    if semantic_tokens:
+        entries[-1].append(SemanticTokens(widths[-1], heads, lengths[-1], window=at_rate(5, signal), overlap=at_rate(1, signal)))
+    if pooling == "class_token":
+        entries[-1].append(ClassToken(widths[-1]))
+    return InceptionFormer(stem, widths, stages, n_classes, entries=entries, head=POOLINGS[pooling])
 
 
 def gated_convolution(kernels: Sequence[int], gate: str) -> Layer:
     """Local's token mixer: the multi-scale convolution, behind it a gate."""
     convolve, weigh = partial(MultiScaleDepthwiseConv, kernels=kernels), GATES[gate]
     return convolve if weigh is None else lambda dim: nn.Sequential(convolve(dim), weigh(dim))
+
+
+def added_once(position: str, n_tokens: int, width: int) -> nn.Module:
+    """The module that adds a position of `ADDED_ONCE` to tokens [B, n_tokens, width]."""
+    return LearnedPosition(n_tokens, width) if position == "learned" else SinusoidalPosition()
 
 
 def tokens_by_stage(n_samples: int, n_stages: int) -> list[int]:
@@ -184,8 +227,26 @@ def check_names(spelled: Sequence[str], attention: str, position: str, position_
     if position_kernel is not None and position not in KERNEL_POSITIONS:
         raise ConfigurationError(f"position_kernel does not apply to position {position!r}; leave it out, or choose "
                                  f"{', '.join(KERNEL_POSITIONS)}")
-    for name, value, unused, letters in (("position", position, ("none", "learned", "sinusoidal"), ATTENDING),
+    for name, value, unused, letters in (("position", position, ("none", *ADDED_ONCE), ATTENDING),
                                          ("gate", gate, ("none",), GATED), ("mixer", mixer, ("mlp",), MIXING)):
         if value not in unused and not set("".join(spelled)) & set(letters):
             raise ConfigurationError(f"{name} is {value!r}, and no block of pattern {', '.join(spelled)} has a place for it; "
                                      f"leave {name} out, or use one of the letters {', '.join(letters)}")
+
+
+def check_last_stage(letters: str, attention: str, position: str, pooling: str, semantic_tokens: bool, pruned: bool) -> None:
+    """Refuse what changes the last stage's tokens where its blocks count on tokens in their order."""
+    if not isinstance(semantic_tokens, bool):
+        raise ConfigurationError(f"semantic_tokens is {semantic_tokens!r}; it must be true or false")
+    asked = {"pooling class_token": pooling == "class_token", "semantic_tokens": semantic_tokens, "keep_tokens or keep_heads": pruned}
+    for name in (name for name, wanted in asked.items() if wanted):
+        if set(letters) != {"G"} or attention != "mhsa":
+            raise ConfigurationError(f"{name} needs a last stage of G with attention mhsa, and it is {letters} with {attention}; "
+                                     f"leave {name} out, or change pattern and attention")
+        if position not in ("none", *ADDED_ONCE):
+            raise ConfigurationError(f"{name} does not go with position {position!r}, which takes the last stage's tokens for "
+                                     f"neighbours; use none, {' or '.join(ADDED_ONCE)}")
+    if pruned and len(letters) < 2:
+        raise ConfigurationError("keep_tokens and keep_heads prune between the last stage's blocks, and it has only one; give it two")
+    if pruned and pooling != "mean":
+        raise ConfigurationError(f"keep_tokens and keep_heads need pooling mean, and it is {pooling!r}; leave one of the two out")

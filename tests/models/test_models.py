@@ -14,7 +14,7 @@ from ecgstudy.layers.attention import ATTENTIONS, capture_attention
 from ecgstudy.models import SignalSpec, build_model, list_models
 from ecgstudy.models.registry import model_entry, register
 from ecgstudy.models.sampling import at_rate, odd_at_rate
-from ecgstudy.study.complexity import notes_macs
+from ecgstudy.study.complexity import notes_macs, notes_parameters
 
 SIGNAL = SignalSpec(12, 1000, 100)
 NARROW = {"widths": (16, 32, 64, 128), "depths": (1, 1, 2, 2), "heads": 4}
@@ -25,7 +25,9 @@ CASES += [pytest.param("inception_former", {**NARROW, **settings}, id=" ".join(m
     {"gate": "squeeze_excite"}, {"gate": "coordinate"}, {"mixer": "dw_mlp"}, {"mixer": "glu"}, {"mixer": "conv_glu"},
     {"pattern": ("L", "L", "L", "L")}, {"pattern": ("L", "LM", "MG", "G")}, {"pattern": ("R", "R", "RG", "G")},
     {"pattern": ("L", "L", "S", "S"), "position": "cpe"}, {"pattern": ("R", "R", "P", "P"), "attention": "hilo"},
-    {"stem_kernels": (11, 7, 3)})]
+    {"stem_kernels": (11, 7, 3)}, {"pooling": "class_token"}, {"pooling": "class_token", "pattern": ("L", "L", "MG", "G")},
+    {"semantic_tokens": True}, {"semantic_tokens": True, "pooling": "class_token", "position": "learned"},
+    {"keep_tokens": 0.5}, {"keep_heads": 0.5}, {"keep_tokens": 0.4, "keep_heads": 0.25, "depths": (1, 1, 2, 4)})]
 CASES += [pytest.param("resnet18", {"width": 8}, id="narrow resnet18"),
           pytest.param("mobilenetv2", {"width": 0.25}, id="narrow mobilenetv2")]
 
@@ -124,6 +126,9 @@ SANDWICH_PRO = {"pattern": ("R", "R", "P", "P"), "depths": (2, 4, 4, 2), "attent
     ("inception_former", {"mixer": "conv_glu"}, 12_472_389),
     ("inception_former", {"widths": (32, 64, 128, 256), "stem_kernels": (11, 7, 3)}, 3_128_001),
     ("inception_former", {"widths": (32, 64, 128, 256)}, 3_130_945),
+    ("inception_former", {"pooling": "class_token"}, 12_451_833),
+    ("inception_former", {"semantic_tokens": True}, 17_204_217),
+    ("inception_former", {"keep_tokens": 0.5, "keep_heads": 0.5}, 12_451_321),
     ("resnet18", {}, 3_853_449),
     ("resnet34", {}, 7_227_785),
     ("mobilenetv2", {}, 2_192_873),
@@ -140,12 +145,21 @@ def test_parameter_counts_of_the_notes(name, settings, count):
     ({"attention": "shunted", "rates": (1, 4)}, "2.186G"), ({"pattern": ("L", "L", "S", "S"), "depths": (2, 4, 4, 2)}, "1.882G"),
     ({"pattern": ("L", "L", "S", "S"), "depths": (2, 4, 4, 3)}, "2.278G"), ({"pattern": ("R", "R", "RG", "G")}, "2.154G"),
     (SANDWICH_PRO, "1.726G"), ({"widths": (32, 64, 128, 256), "stem_kernels": (11, 7, 3)}, "0.536G"),
-    ({"widths": (32, 64, 128, 256)}, "0.539G"),
+    ({"widths": (32, 64, 128, 256)}, "0.539G"), ({"semantic_tokens": True}, "1.534G"),
 ])
 def test_macs_by_the_rule_of_the_notes(settings, printed):
     with torch.device("meta"):
         model = build_model("inception_former", SIGNAL, 9, **settings)
     assert f"{notes_macs(model, torch.empty(1, 12, 1000, device='meta')) / 1e9:.3f}G" == printed
+
+
+def test_semantic_tokens_as_the_notes_print_them():
+    with torch.device("meta"):
+        model = build_model("inception_former", SIGNAL, 9, semantic_tokens=True)
+    (block,) = model.entries[3]
+    assert notes_parameters(model) == 17_191_417                                 # their tool does not see the learned tokens
+    assert notes_parameters(block) == 4_740_096 == sum(p.numel() for p in block.parameters()) - 25 * 512
+    assert notes_macs(block, torch.empty(1, 125, 512, device="meta")) == 236_953_600
 
 
 def test_parts_of_the_base():
@@ -187,11 +201,48 @@ def test_shifts_alternate_over_the_attention_layers_of_sandwiches_too():
     assert layers == [[], [], [0, 5], [0, 5]]
 
 
-@pytest.mark.parametrize("position", ["learned", "sinusoidal", "relative", "cpe", "lepe", "value"])
-def test_a_longer_record_than_the_network_was_built_for(position):
-    model = built("inception_former", {**NARROW, "position": position}).eval()
+@pytest.mark.parametrize("settings", [*({"position": name} for name in ("learned", "sinusoidal", "relative", "cpe", "lepe", "value")),
+                                      {"semantic_tokens": True}, {"pooling": "class_token"}, {"keep_tokens": 0.5}], ids=str)
+def test_records_shorter_and_longer_than_the_network_was_built_for(settings):
+    model = built("inception_former", {**NARROW, **settings}).eval()
     with torch.no_grad():
         assert model(records(1, 100)).isfinite().all() and model(records(1, 999)).isfinite().all()
+
+
+def test_class_token_stands_first_and_answers_alone():
+    model, x = built("inception_former", {**NARROW, "pooling": "class_token"}).eval(), records(2)
+    with capture_attention(model) as maps, torch.no_grad():
+        features = model.forward_features(x)
+        others_changed = torch.cat([features[..., :1], features[..., 1:] + 1], dim=-1)
+        assert torch.equal(model.head(features), model.head(others_changed))
+    assert features.shape == (2, 128, 33)
+    assert [m.shape[-2:] for m in maps.values()] == [(63, 63), (33, 33), (33, 33)]
+
+
+def test_trained_weights_go_into_a_pruned_network():
+    base = built("inception_former", NARROW).eval()
+    pruned = built("inception_former", {**NARROW, "keep_tokens": 0.4, "keep_heads": 0.5}).eval()
+    full = built("inception_former", {**NARROW, "keep_tokens": 1 - 1e-9}).eval()         # the cascade's path, and nothing dropped
+    for model in (pruned, full):
+        model.load_state_dict(base.state_dict())
+    x = records(3)
+    with torch.no_grad():
+        torch.testing.assert_close(full(x), base(x), atol=1e-5, rtol=1e-5)
+        assert (pruned(x) - base(x)).abs().max() > 1e-4
+        features, kept = pruned.forward_features(x), pruned.kept_tokens(x)
+    assert base.kept_tokens(x).all() and full.kept_tokens(x).shape == (3, 32)
+    assert kept.dtype == torch.bool and kept.sum(1).tolist() == [13, 13, 13] == [features.shape[-1]] * 3
+    assert torch.equal(pruned.kept_tokens(x[1:2]), kept[1:2])
+
+
+def test_pruned_queries_leave_empty_rows_in_the_captured_maps():
+    model, x = built("inception_former", {**NARROW, "keep_tokens": 0.5}).eval(), records(2)
+    with capture_attention(model) as maps, torch.no_grad():
+        model(x)
+    kept = model.kept_tokens(x)
+    rows = maps["stages.3.1.token_mixer"].sum(dim=-1)
+    torch.testing.assert_close(rows, kept[:, None].expand(-1, 4, -1).float(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(maps["stages.3.0.token_mixer"].sum(dim=-1), torch.ones(2, 4, 32), atol=1e-5, rtol=0)
 
 
 def test_kernels_of_the_variants_grow_with_the_sampling_rate():
@@ -274,6 +325,17 @@ def test_long_records(attention):
     ("inception_former", {"gate": "coordinate", "pattern": ("R", "R", "RG", "G")}, "gate is 'coordinate', and no block"),
     ("inception_former", {"mixer": "glue"}, "unknown mixer 'glue'; did you mean 'glu'"),
     ("inception_former", {"mixer": "glu", "pattern": ("R", "R", "R", "R")}, "mixer is 'glu', and no block"),
+    ("inception_former", {"pooling": "max"}, "unknown pooling 'max'"),
+    ("inception_former", {"pooling": "class_token", "pattern": ("L", "L", "LG", "LG")}, "pooling class_token needs a last stage of G"),
+    ("inception_former", {"pooling": "class_token", "attention": "hilo"}, "it is GGGG with hilo"),
+    ("inception_former", {"pooling": "class_token", "position": "relative"}, "does not go with position 'relative'"),
+    ("inception_former", {"semantic_tokens": True, "position": "cpe"}, "semantic_tokens does not go with position 'cpe'"),
+    ("inception_former", {"semantic_tokens": 1}, "semantic_tokens is 1; it must be true or false"),
+    ("inception_former", {"keep_tokens": 0}, "keep_tokens is 0; it is the share that is kept"),
+    ("inception_former", {"keep_heads": 1.5}, "keep_heads is 1.5; it is the share that is kept"),
+    ("inception_former", {"keep_tokens": 0.5, "depths": (2, 4, 8, 1)}, "it has only one; give it two"),
+    ("inception_former", {"keep_tokens": 0.5, "pooling": "class_token"}, "keep_tokens and keep_heads need pooling mean"),
+    ("inception_former", {"keep_heads": 0.5, "attention": "window"}, "keep_tokens or keep_heads needs a last stage of G"),
     ("inception_former", {"stem_kernels": (11, 7, 4)}, "stem_kernels is 4; it must be odd"),
     ("inception_former", {"stem_kernels": (11, 7)}, r"widths\[0\] is 64, which the stem's number of branches 3 does not divide"),
     ("resnet18", {"width": 0}, "width is 0; it must be a whole number of at least 1"),
