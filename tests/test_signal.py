@@ -80,7 +80,14 @@ def test_band_stop_leaves_offset_and_shape():
     np.testing.assert_allclose(band_stop(signal, 100, 0.5, 2), signal, atol=1e-5)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 2), (5, 5), (10, 5), (30, 51)])
-def test_a_band_that_is_none_is_refused(low, high):
-    with pytest.raises(ConfigurationError, match="needs 0 < low < high <= 50"):
+def test_a_band_open_at_one_end_takes_that_end_whole():
+    signal = 5 + tone(1) + tone(30)
+    inner = slice(200, 800)
+    np.testing.assert_allclose(band_stop(signal, 100, 0, 10)[inner], tone(30)[inner], atol=0.03)
+    np.testing.assert_allclose(band_stop(signal, 100, 10, 50)[inner], 5 + tone(1)[inner], atol=0.03)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1, 2), (5, 5), (10, 5), (50, 60), (0, 50)])
+def test_a_band_that_is_none_or_all_is_refused(low, high):
+    with pytest.raises(ConfigurationError, match="low < high that leaves something of 0 to 50 Hz"):
         band_stop(np.zeros((1, 100)), 100, low, high)
