@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from ecgstudy.evaluate.bootstrap import Interval
@@ -25,19 +26,25 @@ from ecgstudy.study.comparison import FEWEST_SEEDS
 from ecgstudy.study.names import readable
 from ecgstudy.study.probed import Probed
 from ecgstudy.study.probes import CLEAN, Probe, Score, macro_auroc
+from ecgstudy.study.variants import axis
 
 BANDS = ((0.5, 2.0), (2.0, 5.0), (5.0, 10.0), (10.0, 15.0), (15.0, 20.0), (20.0, 30.0), (30.0, 45.0))       # Hz
 LOW_ENDS, HIGH_STARTS = 10.0, 15.0          # Hz; the band between them is drawn and not tested
 CONVOLUTION = "inception_next"
 ATTENDING = ("inception_former", "hilo_sa", "mhsa_linear")
 NETWORKS = (CONVOLUTION, *ATTENDING)
-COLOURS = (figures.INK, "#e8952e", "#c47fc0", "#4c9f70")
 PARTS = {"low": [i for i, (_, end) in enumerate(BANDS) if end <= LOW_ENDS],
          "high": [i for i, (start, _) in enumerate(BANDS) if start >= HIGH_STARTS]}
 
 
 PROBES = tuple(Probe("band_stop", band) for band in BANDS)
 Losses = dict[str, dict[int, list[Score]]]          # network -> seed -> macro-AUROC lost without each band, all on the same draws
+
+
+def mark(network: str) -> tuple[str, str]:
+    """Colour and marker of a network, those that it has in the page's other plots."""
+    i = list(axis("stacking").variants).index(network)
+    return to_hex(plt.get_cmap("tab10").colors[i]), figures.MARKS[i % len(figures.MARKS)]
 
 
 def losses(groups: Mapping[str, Sequence[Probed]]) -> Losses:
@@ -162,28 +169,29 @@ def figure(found: Losses, title: str) -> Figure:
         return figures.closed(made)
 
 
-def _draw_bands(axis: Axes, found: Losses) -> None:
+def _draw_bands(plot: Axes, found: Losses) -> None:
     for part in PARTS.values():
-        axis.axvspan(part[0] - 0.5, part[-1] + 0.5, color="#f0f0f0", lw=0)
-    axis.axhline(0, color=figures.GREY, lw=0.8)
+        plot.axvspan(part[0] - 0.5, part[-1] + 0.5, color="#f0f0f0", lw=0)
+    plot.axhline(0, color=figures.GREY, lw=0.8)
     for i, name in enumerate(NETWORKS):
         if name not in found:
             continue
-        places, intervals = np.arange(len(BANDS)) + 0.16 * (i - (len(NETWORKS) - 1) / 2), by_band(found[name])
-        axis.vlines(places, [each.low for each in intervals], [each.high for each in intervals], color=COLOURS[i], lw=1.5)
-        axis.plot(places, [each.estimate for each in intervals], figures.MARKS[i], color=COLOURS[i], ms=6, label=readable(name))
-    axis.set_xticks(range(len(BANDS)), [f"{low:g}–{high:g}" for low, high in BANDS])
-    axis.set(xlabel="band taken out (Hz)", ylabel="macro-AUROC lost", xlim=(-0.5, len(BANDS) - 0.5), title="What each network loses")
+        (colour, marker), intervals = mark(name), by_band(found[name])
+        places = np.arange(len(BANDS)) + 0.16 * (i - (len(NETWORKS) - 1) / 2)
+        plot.vlines(places, [each.low for each in intervals], [each.high for each in intervals], color=colour, lw=1.5)
+        plot.plot(places, [each.estimate for each in intervals], marker, color=colour, ms=6, label=readable(name))
+    plot.set_xticks(range(len(BANDS)), [f"{low:g}–{high:g}" for low, high in BANDS])
+    plot.set(xlabel="band taken out (Hz)", ylabel="macro-AUROC lost", xlim=(-0.5, len(BANDS) - 0.5), title="What each network loses")
 
 
-def _draw_contrasts(axis: Axes, found: Sequence[Contrast]) -> None:
-    axis.axvline(0, color=figures.GREY, lw=0.8)
+def _draw_contrasts(plot: Axes, found: Sequence[Contrast]) -> None:
+    plot.axvline(0, color=figures.GREY, lw=0.8)
     for row, part in enumerate(("high", "low", "tilt")):
         for each in found:
-            i, measured = NETWORKS.index(each.network), getattr(each, part)
-            place = row + 0.2 * (i - len(NETWORKS) / 2)
-            axis.hlines(place, measured.low, measured.high, color=COLOURS[i], lw=1.5)
-            axis.plot(measured.estimate, place, figures.MARKS[i], color=COLOURS[i], ms=6)
-    axis.locator_params(axis="x", nbins=5)
-    axis.set_yticks(range(3), ["high bands\n(claim: > 0)", "low bands\n(claim: < 0)", "high − low"])
-    axis.set(ylim=(2.6, -0.6), xlabel="macro-AUROC, convolutions − other", title="The contrasts")
+            (colour, marker), measured = mark(each.network), getattr(each, part)
+            place = row + 0.2 * (ATTENDING.index(each.network) - (len(ATTENDING) - 1) / 2)
+            plot.hlines(place, measured.low, measured.high, color=colour, lw=1.5)
+            plot.plot(measured.estimate, place, marker, color=colour, ms=6)
+    plot.locator_params(axis="x", nbins=5)
+    plot.set_yticks(range(3), ["high bands\n(claim: > 0)", "low bands\n(claim: < 0)", "high − low"])
+    plot.set(ylim=(2.6, -0.6), xlabel="macro-AUROC, convolutions − other", title="The contrasts")

@@ -25,7 +25,7 @@ from ecgstudy.layers.convs import DepthwiseConv, MultiScaleDepthwiseConv
 from ecgstudy.models import build_model
 from ecgstudy.study import figures, probes
 from ecgstudy.study.axis_page import SIGNAL, Comparison
-from ecgstudy.study.frequency_claim import COLOURS, NETWORKS
+from ecgstudy.study.frequency_claim import NETWORKS, mark
 from ecgstudy.study.names import readable
 from ecgstudy.train.checkpoint import load_weights
 from ecgstudy.train.seeds import scoped_seed
@@ -34,6 +34,7 @@ STAGE = 2                               # the third: the last one in which convo
 TOKEN_RATE = SIGNAL.fs / 2**STAGE       # tokens a second there
 N_RECORDS = 8
 LINES = ("-", "--")
+SHOWN = (1e-3, 20.0)                    # gains in the drawing; what lies below is as good as gone
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def figure(made: Sequence[Response], title: str) -> Figure:
         drawn, axes = plt.subplots(1, 2, figsize=(9.5, 4.2), sharey=True, layout="constrained")
         for axis, layer, name in zip(axes, ("attention", "convolution"), ("Attention matrix", "Depth-wise kernels"), strict=True):
             _draw(axis, [each for each in made if each.layer == layer])
-            axis.set(yscale="log", xlabel="token frequency (Hz)", title=name, xlim=(0, TOKEN_RATE / 2))
+            axis.set(yscale="log", xlabel="token frequency (Hz)", title=name, xlim=(0, TOKEN_RATE / 2), ylim=SHOWN)
         axes[0].set_ylabel("gain, relative to its mean square")
         drawn.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figures.closed(drawn)
@@ -122,9 +123,9 @@ def _draw(axis: Axes, made: Sequence[Response]) -> None:
     axis.axhline(1, color=figures.GREY, lw=0.8)
     for i, each in enumerate(made):
         second = i > 0 and made[i - 1].network == each.network
-        axis.plot(np.linspace(0, TOKEN_RATE / 2, len(each.gain)), each.gain, color=COLOURS[NETWORKS.index(each.network)], lw=1.4,
-                  ls=LINES[second], label=each.label)
+        axis.plot(np.linspace(0, TOKEN_RATE / 2, len(each.gain)), each.gain, color=mark(each.network)[0], lw=1.4, ls=LINES[second],
+                  label=each.label)
     axis.grid(color="#e5e5e5", lw=0.8)
     axis.set_axisbelow(True)
     if made:
-        axis.legend(fontsize=9)
+        axis.legend(fontsize=9, loc="lower right")
