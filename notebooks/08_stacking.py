@@ -119,14 +119,15 @@ frequency_claim.figure(losses, f"{title.split(':')[0]}, validation fold")
 #
 # The claim is about feature maps, and a band of the input is not a band of the tokens: a burst of 30 Hz lasts a few tokens, whatever it holds inside. So
 # the last layer of each kind in stage 3 is also given pure tones over its tokens, 25 a second. For an attention map $A$ and a tone
-# $u_f$, the gain is $\sqrt{\tfrac{1}{N}\lVert A\,u_f\rVert^2}$, averaged over heads and eight simulated records; for depth-wise kernels it is the
-# frequency response. A layer that favours no frequency lies on the grey line. Fresh kernels do; fresh attention is
-# nearly a mean, and so a low-pass filter before it has learned anything. Neither layer removes what it dampens: the residual in
+# $u_f$ of unit size, the gain is the root mean square of $A\,u_f$ over queries, heads and eight simulated records; for depth-wise
+# kernels it is the frequency response, likewise over channels. A layer that favours no frequency lies on the grey line. Fresh kernels do; fresh attention is
+# nearly a mean, and so a low-pass filter before it has learned anything. HiLo's means can pass nothing at 5 and 10 Hz, where
+# five tokens span whole waves. Neither layer removes what it dampens: the residual in
 # {eq}`eq-stacking-block` carries it past.
 
 # %% mystnb={"figure": {"name": "fig-token-filter", "caption": "Gain of one stage-3 layer on tones over its tokens, divided by its root mean square over frequencies; trained weights of one seed where no other is said. HiLo's heads in windows and its heads on window means are shown apart."}, "image": {"alt": "Two plots of relative gain on a log scale over token frequency from 0 to 12.5 hertz: attention matrices on the left, depth-wise convolution kernels on the right."}}
 made = token_filter.responses(found)
-token_filter.figure(made, "One layer as a filter over tokens (stage 3, 25 tokens a second)")
+token_filter.figure(made, "One layer as a filter over tokens (stage 3, 25 a second)")
 
 # %% [markdown]
 # ## Reading
@@ -134,4 +135,5 @@ token_filter.figure(made, "One layer as a filter over tokens (stage 3, 25 tokens
 # %%
 reading = found.reading(limits=stacking_page.LIMITS)
 verdict = frequency_claim.told(frequency_claim.contrasts(losses))
-Markdown("\n\n".join(part for part in (verdict, probed.gaps(), reading) if part))
+parts = (verdict, token_filter.told(made), probed.gaps(), reading)
+Markdown("\n\n".join(part for part in parts if part))

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from torch import nn
 
 from ecgstudy.data.labels import label_set
@@ -107,25 +108,46 @@ def relative(gain: np.ndarray) -> np.ndarray:
     return gain / np.sqrt((gain**2).mean())
 
 
+def upper_share(gain: np.ndarray) -> float:
+    """The share of the squared gain [F] that lies in the upper half of the frequencies; a half where none is favoured."""
+    power = gain**2
+    return float(power[len(power) // 2:].mean() / (power[len(power) // 2:].mean() + power[:len(power) // 2].mean()))
+
+
+def told(made: Sequence[Response]) -> str:
+    """What the responses say, in numbers, as Markdown."""
+    parts = []
+    for layer, name in (("attention", "attention"), ("convolution", "depth-wise kernels")):
+        if shares := [f"{each.label} {upper_share(each.gain):.0%}" for each in made if each.layer == layer]:
+            parts.append(f"{name}: {', '.join(shares)}")
+    if not parts:
+        return ""
+    return (f"**The direct look.** Share of the squared gain above {TOKEN_RATE / 4:g} Hz of token frequency, where 50% is no preference; "
+            f"{'; '.join(parts)}. One layer of one seed, on simulated records: a description, not a test.")
+
+
 def figure(made: Sequence[Response], title: str) -> Figure:
     """Relative gain over token frequency: attention left, local layers right, on the same scale."""
     with plt.rc_context(figures.STYLE):
-        drawn, axes = plt.subplots(1, 2, figsize=(9.5, 4.2), sharey=True, layout="constrained")
+        drawn, axes = plt.subplots(1, 2, figsize=(9.5, 4.6), sharey=True, layout="constrained")
+        named: dict[str, Line2D] = {}
         for axis, layer, name in zip(axes, ("attention", "convolution"), ("Attention matrix", "Depth-wise kernels"), strict=True):
-            _draw(axis, [each for each in made if each.layer == layer])
-            axis.set(yscale="log", xlabel="token frequency (Hz)", title=name, xlim=(0, TOKEN_RATE / 2), ylim=SHOWN)
-        axes[0].set_ylabel("gain, relative to its mean square")
+            named |= _draw(axis, [each for each in made if each.layer == layer])
+            axis.set(yscale="log", xlabel="token frequency (Hz)", title=name, xlim=(-0.2, TOKEN_RATE / 2), ylim=SHOWN)
+        axes[0].set_ylabel("gain, relative to its root mean square")
+        drawn.legend(handles=list(named.values()), loc="outside lower center", ncols=3, fontsize=9)
         drawn.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figures.closed(drawn)
 
 
-def _draw(axis: Axes, made: Sequence[Response]) -> None:
+def _draw(axis: Axes, made: Sequence[Response]) -> dict[str, Line2D]:
+    """The curves of one kind of layer; returns each line by its label."""
     axis.axhline(1, color=figures.GREY, lw=0.8)
+    lines: dict[str, Line2D] = {}
     for i, each in enumerate(made):
         second = i > 0 and made[i - 1].network == each.network
-        axis.plot(np.linspace(0, TOKEN_RATE / 2, len(each.gain)), each.gain, color=mark(each.network)[0], lw=1.4, ls=LINES[second],
-                  label=each.label)
+        lines[each.label], = axis.plot(np.linspace(0, TOKEN_RATE / 2, len(each.gain)), each.gain, color=mark(each.network)[0], lw=1.4,
+                                       ls=LINES[second], label=each.label)
     axis.grid(color="#e5e5e5", lw=0.8)
     axis.set_axisbelow(True)
-    if made:
-        axis.legend(fontsize=9, loc="lower right")
+    return lines

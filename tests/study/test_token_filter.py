@@ -8,6 +8,7 @@ from ecgstudy.layers.convs import MultiScaleDepthwiseConv
 from ecgstudy.models import build_model
 from ecgstudy.study import token_filter
 from ecgstudy.study.axis_page import SIGNAL
+from ecgstudy.study.token_filter import Response
 from ecgstudy.train.seeds import scoped_seed
 
 N = 250
@@ -31,6 +32,13 @@ def test_the_gain_of_kernels_is_their_frequency_response():
     assert gain[0] == pytest.approx(np.sqrt(2)) and gain[-1] == pytest.approx(np.sqrt((16 + 4) / 2))
 
 
+def test_the_share_of_the_upper_half():
+    assert token_filter.upper_share(np.full(126, 3.0)) == pytest.approx(0.5)
+    assert token_filter.upper_share(np.repeat([1.0, 2.0], 63)) == pytest.approx(0.8)
+    text = token_filter.told([Response("hilo_sa", "attention", "A", np.repeat([1.0, 0.0], 63))])
+    assert "above 6.25 Hz" in text and "attention: A 0%" in text and "kernels" not in text and token_filter.told([]) == ""
+
+
 def test_relative_gain_has_a_mean_square_of_one():
     assert (token_filter.relative(np.array([1.0, 2.0, 5.0])) ** 2).mean() == pytest.approx(1)
 
@@ -46,3 +54,14 @@ def test_fresh_attention_favours_the_mean_and_hilos_means_are_blind_to_their_win
     parts = token_filter.attention_maps(hilo, x)
     assert {name: maps.shape for name, maps in parts.items()} == {", windows": (2, 2, N, N), ", means": (2, 2, N, N)}
     assert token_filter.map_gain(parts[", means"])[50] < 1e-6 < token_filter.map_gain(parts[", windows"])[50]      # 5 Hz: one window
+
+
+def test_the_figure_shows_each_layer_on_its_side():
+    flat = np.ones(N // 2 + 1)
+    made = [Response("inception_next", "convolution", "A", flat), Response("hilo_sa", "convolution", "B", flat),
+            Response("hilo_sa", "attention", "B, windows", flat), Response("hilo_sa", "attention", "B, means", flat)]
+    attention, convolution = token_filter.figure(made, "title").axes
+    assert [line.get_label() for line in attention.get_lines()[1:]] == ["B, windows", "B, means"]
+    assert [line.get_label() for line in convolution.get_lines()[1:]] == ["A", "B"]
+    assert len({line.get_linestyle() for line in attention.get_lines()[1:]}) == 2
+    token_filter.figure([], "title")
