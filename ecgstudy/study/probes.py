@@ -8,21 +8,22 @@ fold, so the scores flatter a little; the *changes* between probes are what a pa
     probed = probe_all(found, [Probe("shift", 2.0), Probe("settings", {"keep_tokens": 0.5})])
     scores = macro_auroc(probed.groups)                 # {variant: {probe: Score}}
     change = scores["none"][Probe("shift", 2.0)] - scores["none"][CLEAN]
-    change.interval                                     # paired: both scores on the same draws of patients
+    change.interval                                     # paired: both scores are on the same draws of patients
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ecgstudy import signal
 from ecgstudy.data.dataset import Prepared
+from ecgstudy.data.labels import SIMULATED
 from ecgstudy.data.splits import split
 from ecgstudy.errors import AbsentError, ConfigurationError, DataError, require_known
 from ecgstudy.evaluate.bootstrap import Interval, interval, patient_weights, replicate_scores
@@ -42,6 +43,7 @@ from ecgstudy.train.loop import Bar, predict
 
 REPLICATES = 500
 
+Name = TypeVar("Name", bound=Hashable)
 SignalChange = Callable[[np.ndarray, int, Any], np.ndarray]
 
 
@@ -92,7 +94,7 @@ class Probe:
     | clean | | none |
     | shift, blank, length | seconds | see the functions of these names |
     | band_stop | (low, high) in Hz | see `band_stop` |
-    | recording | seconds | a new recording, of that length, of the same simulated patients; `synthetic` alone |
+    | recording | seconds | a new recording, of that length, of the same simulated patients |
     | settings | {name: value} | the network is built with these settings over the run's own, and given the run's weights |
     """
 
@@ -144,13 +146,16 @@ def _recorded_anew(fold: Prepared, seconds: float) -> np.ndarray:
     from ecgstudy.data.synthetic import Settings, simulate
     from ecgstudy.data.synthetic.prepared import to_microvolts
 
-    if fold.dataset != "synthetic" or "seed" not in fold.settings:
+    if fold.dataset not in SIMULATED or "seed" not in fold.settings:
         raise ConfigurationError(f"{fold.dataset} records cannot be recorded anew; the probe 'recording' is for simulated records, "
                                  "'length' pads any")
     names = {each.name for each in dataclasses.fields(Settings)}
     settings = Settings(**{name: value for name, value in fold.settings.items() if name in names})
     indices = [int(name.removeprefix("S")) for name in fold.table["record_id"]]
-    return to_microvolts(simulate(fold.settings["seed"], indices, fs=fold.fs, seconds=seconds, settings=settings).signals)
+    anew = simulate(fold.settings["seed"], indices, fs=fold.fs, seconds=seconds, settings=settings)
+    if [[anew.classes[k] for k in np.flatnonzero(row)] for row in anew.labels] != fold.statements():
+        raise DataError(f"{fold.folder}: records of {seconds:g} s would have other labels; probe records of another length")
+    return to_microvolts(anew.signals)
 
 
 def probe(run: Run, probes: Sequence[Probe], prepared: Prepared, *, device: str = "auto", bar: Bar | None = None) -> Probed:
@@ -245,8 +250,9 @@ class Score:
         return interval(self.estimate, self.draws)
 
 
-def macro_auroc(groups: Mapping[str, Sequence[Probed]], n_replicates: int = REPLICATES) -> dict[str, dict[Probe, Score]]:
-    """Validation macro-AUROC of every variant under every probe, mean over its seeds, all on the same draws of patients.
+def macro_auroc(groups: Mapping[Name, Sequence[Probed]], n_replicates: int = REPLICATES) -> dict[Name, dict[Probe, Score]]:
+    """Validation macro-AUROC of every group (the seeds of one variant) under every probe, mean over the group, all on the same draws
+    of patients.
 
     Raises DataError where the records differ.
     """
@@ -267,6 +273,9 @@ def _scores(entry: Probed, draws: np.ndarray) -> dict[Probe, Score]:
 
 def _mean(by_seed: Sequence[dict[Probe, Score]]) -> dict[Probe, Score]:
     """The mean over seeds of each probe that all of them had."""
-    shared = [each for each in by_seed[0] if all(each in scores for scores in by_seed)]
-    return {each: Score(float(np.mean([scores[each].estimate for scores in by_seed])),
-                        np.mean([scores[each].draws for scores in by_seed], axis=0)) for each in shared}
+    return {each: mean([scores[each] for scores in by_seed]) for each in by_seed[0] if all(each in scores for scores in by_seed)}
+
+
+def mean(scores: Sequence[Score]) -> Score:
+    """The mean of scores that are on the same draws."""
+    return Score(float(np.mean([each.estimate for each in scores])), np.mean([each.draws for each in scores], axis=0))
