@@ -87,7 +87,7 @@ def attention_maps(model: nn.Module, x: torch.Tensor) -> dict[str, np.ndarray]:
     if not isinstance(layer, HiLoAttention):
         return {"": weights}
     n_high = layer.high_project.in_features // layer.head_dim
-    return {", windows": weights[:, :n_high], ", means": weights[:, n_high:]}
+    return {" windows": weights[:, :n_high], " means": weights[:, n_high:]}
 
 
 def map_gain(maps: np.ndarray) -> np.ndarray:

@@ -52,8 +52,8 @@ def test_fresh_attention_favours_the_mean_and_hilos_means_are_blind_to_their_win
     gain = token_filter.map_gain(token_filter.attention_maps(full, x)[""])
     assert gain[0] == pytest.approx(1) and gain[1:].max() < 0.2
     parts = token_filter.attention_maps(hilo, x)
-    assert {name: maps.shape for name, maps in parts.items()} == {", windows": (2, 2, N, N), ", means": (2, 2, N, N)}
-    assert token_filter.map_gain(parts[", means"])[50] < 1e-6 < token_filter.map_gain(parts[", windows"])[50]      # 5 Hz: one window
+    assert {name: maps.shape for name, maps in parts.items()} == {" windows": (2, 2, N, N), " means": (2, 2, N, N)}
+    assert token_filter.map_gain(parts[" means"])[50] < 1e-6 < token_filter.map_gain(parts[" windows"])[50]      # 5 Hz: one window
 
 
 def test_the_figure_shows_each_layer_on_its_side():
