@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ecgstudy import signal
 from ecgstudy.data.dataset import Prepared
 from ecgstudy.data.labels import SIMULATED
 from ecgstudy.data.splits import split
@@ -41,7 +42,6 @@ from ecgstudy.train.feed import Feed, Scaling
 from ecgstudy.train.loop import Bar, predict
 
 REPLICATES = 500
-BAND_STOP_ORDER = 4         # of the Butterworth filter, which is applied forwards and backwards
 
 Name = TypeVar("Name", bound=Hashable)
 SignalChange = Callable[[np.ndarray, int, Any], np.ndarray]
@@ -68,15 +68,8 @@ def length(signals: np.ndarray, fs: int, seconds: float) -> np.ndarray:
 
 
 def band_stop(signals: np.ndarray, fs: int, band: tuple[float, float]) -> np.ndarray:
-    """The frequencies from `low` to `high` Hz removed, without delay; low 0 leaves a high-pass, high at fs / 2 or above a low-pass."""
-    from scipy.signal import butter, sosfiltfilt
-
-    low, high = band
-    if not (0 <= low < high and low < fs / 2) or (low == 0 and high >= fs / 2):
-        raise ConfigurationError(f"band_stop is {band} Hz; give (low, high) with 0 <= low < high that leaves something of 0 to "
-                                 f"{fs / 2:g} Hz")
-    kind, edges = ("highpass", high) if low == 0 else ("lowpass", low) if high >= fs / 2 else ("bandstop", (low, high))
-    return sosfiltfilt(butter(BAND_STOP_ORDER, edges, kind, fs=fs, output="sos"), signals, axis=-1).astype(np.float32)
+    """The frequencies from `low` to `high` Hz removed, without delay, as in `ecgstudy.signal.band_stop`."""
+    return signal.band_stop(signals, fs, *band)
 
 
 def _samples(signals: np.ndarray, fs: int, seconds: float) -> int:
@@ -132,9 +125,20 @@ def changed(fold: Prepared, probe: Probe) -> Prepared:
     """The records of a fold under a probe: signals [R, L, T'] in microvolts."""
     if probe.kind == "recording":
         return dataclasses.replace(fold, signals=_recorded_anew(fold, probe.value))
+    if probe.kind == "band_stop":
+        return dataclasses.replace(fold, signals=_without_padding(fold, lambda part: band_stop(part, fold.fs, probe.value)))
     if probe.kind not in SIGNAL_CHANGES:
         return fold
     return dataclasses.replace(fold, signals=SIGNAL_CHANGES[probe.kind](np.asarray(fold.signals, np.float32), fold.fs, probe.value))
+
+
+def _without_padding(fold: Prepared, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Change what was recorded and leave the zeros behind it: padding that carried a signal would be a new clue."""
+    signals, recorded = np.array(fold.signals, np.float32), fold.table["n_samples"].to_numpy()
+    for n in np.unique(recorded):
+        rows = recorded == n
+        signals[rows, :, :n] = change(signals[rows, :, :n])
+    return signals
 
 
 def _recorded_anew(fold: Prepared, seconds: float) -> np.ndarray:

@@ -61,6 +61,15 @@ def test_band_stop_removes_its_band_and_nothing_else(band, kept, gone):
             assert share[0] <= middle.std() / tone[..., 200:800].std() <= share[1]
 
 
+def test_band_stop_leaves_padding_alone(tiny):
+    short = tiny.table.assign(n_samples=[600, *[1000] * (len(tiny.table) - 1)])
+    fold = dataclasses.replace(tiny, signals=np.where(np.arange(1000) < short["n_samples"].to_numpy()[:, None, None], tiny.signals, 0),
+                               table=short)
+    made = probes.changed(fold, Probe("band_stop", (5, 10))).signals
+    assert not made[0, :, 600:].any() and made[1, :, 600:].any()
+    np.testing.assert_allclose(made[0, :, :600], probes.band_stop(fold.signals[0, :, :600], 100, (5, 10)), atol=1e-3)
+
+
 @pytest.mark.parametrize(("kind", "value", "message"), [
     ("shift", 10.0, "cannot be taken"), ("length", 8.0, "make it longer"), ("band_stop", (20, 10), "low < high"),
     ("band_stop", (0, 60), "leaves something")])
