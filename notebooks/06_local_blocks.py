@@ -16,7 +16,7 @@
 #
 # **Prediction, before looking.** The convolution is a few per cent of the block's work, so changing its kernels costs almost nothing; the shortest ones should
 # lose a little, because they see less than a beat before attention begins, and attention should give most of it back. A gate from the mean over the
-# whole record carries little that the last layers cannot carry themselves. The mixers have the same budget and should tie. Modulation multiplies two
+# whole record carries little that the last layers cannot carry themselves. The mixers have nearly the same budget and should tie. Modulation multiplies two
 # views of the token and costs the most; if any change helps, it should be this one. The differences should be small beside the interval over patients.
 
 # %% tags=["parameters"]
@@ -107,14 +107,14 @@ found.figure()
 # %% [markdown]
 # ## What training made of the kernels
 #
-# The gain of a kernel is how strongly it passes a rhythm of each frequency. Random kernels pass all frequencies about equally: the grey line is flat.
-# Where blue leaves grey, training has shaped the filter: high at the left means that it smooths, a rise to the right that it takes differences, a wide blue band that the channels have parted
-# ways. The first local block of each stage of `plain` is shown. Its input are features, not the ECG itself, and a stage can
-# carry no frequency above half of its token rate.
+# The gain of a kernel is how strongly it passes a rhythm of each frequency. A random kernel has hills and valleys by chance; over many channels their median is flat.
+# Where blue leaves grey, training has shaped the filter: high at the left means that it smooths, a rise to the right that it takes
+# differences, a wide band that the channels have parted ways. The first local block of each stage of `plain` is shown. Its inputs are features, not
+# the ECG itself, and a stage can carry no frequency above half of its token rate.
 
-# %% mystnb={"figure": {"name": "fig-responses", "caption": "Gain of the depth-wise kernels of the plain network: median and 10th to 90th percentile over channels. Grey: as initialised; blue: after training, where the weights are at hand. A row a stage, a column a kernel size."}, "image": {"alt": "Small panels of gain over frequency, one row for each stage and one column for each kernel size, with a grey curve before training and a blue one after."}}
+# %% mystnb={"figure": {"name": "fig-responses", "caption": "Gain of the depth-wise kernels of the plain network: median and 10th to 90th percentile over channels. Grey, dashed and dotted: as initialised; blue, line and band: after training, where the weights are at hand. A row a stage, a column a kernel size."}, "image": {"alt": "Small panels of gain over frequency, one row for each stage and one column for each kernel size, with a grey curve before training and a blue one after."}}
 plain = local.network(found, "plain")
-title = f"Frequency response of the plain network, {plain.state}"
+title = f"The plain network, {plain.state}\n{local.moved(plain)}".strip()
 figures.closed(draw.responses(plain, title))
 
 # %% [markdown]
@@ -122,7 +122,7 @@ figures.closed(draw.responses(plain, title))
 #
 # Both gated networks receive the same simulated record, whatever they were trained on. White is $\sigma = 0.5$, which halves a channel; red lets more through, blue less. In
 # the map of coordinate attention a vertical stripe under a QRS is a gate that answers to the beat; a row of one colour is a channel weighed
-# the same at all times, which squeeze-excite could do as well. The strips beside it show the two gates that have no time: coordinate attention's second
+# the same at all times, which squeeze-excite could do as well; the title says how the two share the variance. The strips beside it show the two gates that have no time: coordinate attention's second
 # factor, and squeeze-excite's only one.
 
 # %% mystnb={"figure": {"name": "fig-gates", "caption": "Gate values of the first and the last gated block over one simulated record, under its lead II. Each map and strip sorted by its own mean; one colour scale."}, "image": {"alt": "A lead II trace above two maps of channels against time, coloured by gate value, with two narrow strips of channel gates beside each map."}}

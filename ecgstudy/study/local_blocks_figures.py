@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +20,16 @@ from ecgstudy.study.names import readable
 STAGE_MARKS = {1: ("o", "#1f5fa8"), 2: ("s", "#d1701f"), 3: ("^", "#2e7d4f")}
 SECOND_TICKS = (0.03, 0.1, 0.3, 1, 3, 10)
 CHANNELS_SHOWN = (10, 50, 90)                   # percentiles over channels: band and line
+
+
+@dataclass(frozen=True)
+class _Look:
+    colour: str
+    line: str
+    filled: bool
+
+
+BEFORE, AFTER = _Look("#6f6f6f", "--", filled=False), _Look(MEASURED, "-", filled=True)
 
 
 def reach(found: Mapping[str, Reach], record: Simulation, title: str) -> Figure:
@@ -69,13 +80,24 @@ def _reach_legend(found: Mapping[str, Reach]) -> list[plt.Line2D]:
                                  label=f"{size} network") for size in sizes]
 
 
+def _band(axis: Axes, frequencies: np.ndarray, found: np.ndarray, label: str, look: _Look) -> None:
+    """Median over channels as a line, with its band filled or outlined."""
+    low, middle, high = np.percentile(found, CHANNELS_SHOWN, axis=0)
+    axis.plot(frequencies, middle, color=look.colour, lw=1.8, ls=look.line, label=label)
+    if look.filled:
+        axis.fill_between(frequencies, low, high, color=look.colour, alpha=0.22, lw=0)
+    else:
+        for edge in (low, high):
+            axis.plot(frequencies, edge, color=look.colour, lw=0.8, ls=":")
+
+
 def responses(network: Network, title: str) -> Figure:
     """Gain of the depth-wise kernels over frequency, a row a stage, a column a kernel size: median and 10th to 90th percentile over
-    channels, grey before training and blue after."""
-    drawn = [("before training", GREY, kernels(network.fresh))]
+    channels, grey before training and blue after. What is drawn of the fresh kernels lies above, so that it is not hidden."""
+    drawn = [("before training", BEFORE, kernels(network.fresh))]
     if network.trained is not None:
-        drawn.append(("after training", MEASURED, kernels(network.trained)))
-    stages = drawn[0][2]
+        drawn.insert(0, ("after training", AFTER, kernels(network.trained)))
+    stages = drawn[0][-1]
     sizes = list(next(iter(stages.values())))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(len(stages), len(sizes), figsize=(9.5, 1.75 * len(stages) + 1.0), sharey=True, sharex="row",
@@ -83,13 +105,12 @@ def responses(network: Network, title: str) -> Figure:
         for row, stage in zip(axes, stages, strict=True):
             fs = SIGNAL.fs / 2**(stage - 1)
             for axis, size in zip(row, sizes, strict=True):
-                for label, colour, layers in drawn:
-                    frequencies, found = gains(layers[stage][size], fs)
-                    low, middle, high = np.percentile(found, CHANNELS_SHOWN, axis=0)
-                    axis.fill_between(frequencies, low, high, color=colour, alpha=0.25, lw=0)
-                    axis.plot(frequencies, middle, color=colour, lw=1.8, label=label)
-                axis.set(xlim=(0, fs / 2), xticks=[0, fs / 4, fs / 2])
-                axis.set_xticklabels([f"{tick:g}" for tick in (0, fs / 4, fs / 2)])
+                for label, look, layers in drawn:
+                    _band(axis, *gains(layers[stage][size], fs), label, look)
+                axis.set_xlim(0, fs / 2)
+                ticks = axis.set_xticks([0, fs / 4, fs / 2], [f"{tick:g}" for tick in (0, fs / 4, fs / 2)])
+                for tick, side in zip(ticks, ("left", "center", "right"), strict=True):        # so that neighbours do not touch
+                    tick.label1.set_horizontalalignment(side)
                 axis.grid(color="#e5e5e5", lw=0.8)
             row[0].set_ylabel(f"stage {stage}\ngain")
         for axis, size in zip(axes[0], sizes, strict=True):
@@ -104,7 +125,8 @@ def responses(network: Network, title: str) -> Figure:
 def gate_maps(found: Sequence[Gates], record: Simulation, title: str) -> Figure:
     """A row a block: coordinate attention's gate over channels and time, its gate over channels, squeeze-excite's over channels.
 
-    Channels are sorted by what is drawn. Above stands lead II of the same record. One scale for all: white is σ = 0.5, red more open.
+    Channels are sorted by what is drawn, the most open at the foot. Above stands lead II of the same record. One scale for all: white is
+    σ = 0.5, red more open.
     """
     farthest = max(float(np.abs(part - 0.5).max()) for each in found for part in (each.over_time, each.coordinate, each.squeeze_excite))
     look = {"cmap": "RdBu_r", "norm": Normalize(0.5 - farthest, 0.5 + farthest), "aspect": "auto", "interpolation": "nearest"}
@@ -126,9 +148,12 @@ def gate_maps(found: Sequence[Gates], record: Simulation, title: str) -> Figure:
                 axis.set(xticks=[], yticks=[])
             for axis in row:
                 axis.spines[["top", "right"]].set_visible(True)
-        for axis, name in zip(axes[1], ("coordinate attention: channels × time", "chan-\nnel", "SE"), strict=True):
-            axis.set_title(name, fontsize=10)
-        axes[-1, 0].set_xlabel("time (s)")
+            share = f"{each.share_over_time:.0%} of the variance is over time"
+            row[0].set_title(f"coordinate attention, channels × time ({share})", fontsize=10)
+            row[0].set_xticks([])
+        for axis, name in zip(axes[1, 1:], ("channel\ngate", "SE"), strict=True):
+            axis.set_title(name, fontsize=9)
+        axes[-1, 0].set(xticks=range(0, round(SIGNAL.seconds) + 1, 2), xlabel="time (s)")
         figure.colorbar(image, ax=axes[1:, -1], label="gate σ", shrink=0.8)
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figure

@@ -229,6 +229,18 @@ def kernels(model: nn.Module) -> dict[int, dict[int, np.ndarray]]:
     return found
 
 
+def moved(network: Network) -> str:
+    """How far training moved the kernels, in a phrase; empty for an untrained network."""
+    if network.trained is None:
+        return ""
+    before, after = kernels(network.fresh), kernels(network.trained)
+    parts = []
+    for stage, layers in before.items():
+        changes = [np.linalg.norm(after[stage][size] - old, axis=1) / np.linalg.norm(old, axis=1) for size, old in layers.items()]
+        parts.append(f"{np.median(np.concatenate(changes)):.0%} in stage {stage}")
+    return f"training moved a kernel by {', '.join(parts)} of its norm (median)"
+
+
 @dataclass(frozen=True)
 class Gates:
     """Gate values, 0 shut to 1 open, of one local block over one record.
@@ -241,6 +253,12 @@ class Gates:
     over_time: np.ndarray
     coordinate: np.ndarray
     squeeze_excite: np.ndarray
+
+    @property
+    def share_over_time(self) -> float:
+        """How much of the variance of `over_time` lies within channels; what lies between them a gate without time could give."""
+        within, whole = self.over_time.var(axis=1).mean(), self.over_time.var()
+        return float(within / whole) if whole else 0.0
 
 
 def gates(squeezed: Network, coordinated: Network, record: Simulation) -> list[Gates]:
