@@ -148,7 +148,7 @@ def gate_maps(found: Sequence[Gates], record: Simulation, title: str) -> Figure:
                 axis.set(xticks=[], yticks=[])
             for axis in row:
                 axis.spines[["top", "right"]].set_visible(True)
-            share = f"{each.share_over_time:.0%} of the variance is over time"
+            share = f"{100 * each.share_over_time:.1f} % of the variance is over time"
             row[0].set_title(f"coordinate attention, channels × time ({share})", fontsize=10)
             row[0].set_xticks([])
         for axis, name in zip(axes[1, 1:], ("channel\ngate", "SE"), strict=True):

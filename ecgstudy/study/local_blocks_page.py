@@ -237,7 +237,7 @@ def moved(network: Network) -> str:
     parts = []
     for stage, layers in before.items():
         changes = [np.linalg.norm(after[stage][size] - old, axis=1) / np.linalg.norm(old, axis=1) for size, old in layers.items()]
-        parts.append(f"{np.median(np.concatenate(changes)):.0%} in stage {stage}")
+        parts.append(f"{100 * np.median(np.concatenate(changes)):.0f} % in stage {stage}")
     return f"training moved a kernel by {', '.join(parts)} of its norm (median)"
 
 
@@ -257,8 +257,8 @@ class Gates:
     @property
     def share_over_time(self) -> float:
         """How much of the variance of `over_time` lies within channels; what lies between them a gate without time could give."""
-        within, whole = self.over_time.var(axis=1).mean(), self.over_time.var()
-        return float(within / whole) if whole else 0.0
+        values = self.over_time.astype(np.float64)
+        return float(values.var(axis=1).mean() / values.var())
 
 
 def gates(squeezed: Network, coordinated: Network, record: Simulation) -> list[Gates]:

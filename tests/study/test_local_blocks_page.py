@@ -94,7 +94,7 @@ def test_weights_of_the_page_are_used_and_their_way_is_measured(made_run):
     save_weights(runs.folder() / page.outcome.finished[0].key / "weights.safetensors", model)
     found = local.network(page, "plain")
     assert "trained on this page, seed 0" in found.state and found.scale == (1.0, 200.0)
-    assert local.moved(found).count("50%") == 3
+    assert local.moved(found).count("50 %") == 3
     assert len(draw.responses(found, "kernels").axes) == 12
 
 
@@ -103,11 +103,13 @@ def test_gates_are_those_of_the_layers(made_run):
     squeezed, coordinated = (local.network(page, name) for name in ("squeeze_excite", "coordinate"))
     layers = [layer for layer in coordinated.fresh.modules() if isinstance(layer, CoordinateAttention)]
     torch.nn.init.zeros_(layers[0].token_gate.weight)
-    torch.nn.init.constant_(layers[0].token_gate.bias, 2.0)
+    with torch.no_grad():
+        layers[0].token_gate.bias.copy_(torch.linspace(-1, 1, 8))
     first, last = local.gates(squeezed, coordinated, local.example())
     assert (first.stage, last.stage) == (1, 3)
     assert first.over_time.shape == (8, 1000) and last.over_time.shape == (16, 250) and last.squeeze_excite.shape == (16,)
-    assert np.allclose(first.over_time, 1 / (1 + np.exp(-2))) and first.share_over_time == pytest.approx(0, abs=1e-6)
+    assert np.allclose(first.over_time, 1 / (1 + np.exp(-np.linspace(-1, 1, 8)))[:, None])
+    assert first.share_over_time == pytest.approx(0, abs=1e-6)
     assert 0 < last.share_over_time < 1
     assert local.states([squeezed, coordinated]).count("untrained") == 1
 
