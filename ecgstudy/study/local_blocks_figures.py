@@ -117,7 +117,7 @@ def responses(network: Network, title: str) -> Figure:
             axis.set_title(f"kernel {size}")
         axes[0, 0].set_ylim(bottom=0)
         figure.supxlabel("frequency (Hz), up to half of the stage's token rate", fontsize=10)
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=9)
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figure
 
@@ -154,6 +154,6 @@ def gate_maps(found: Sequence[Gates], record: Simulation, title: str) -> Figure:
         for axis, name in zip(axes[1, 1:], ("channel\ngate", "SE"), strict=True):
             axis.set_title(name, fontsize=9)
         axes[-1, 0].set(xticks=range(0, round(SIGNAL.seconds) + 1, 2), xlabel="time (s)")
-        figure.colorbar(image, ax=axes[1:, -1], label="gate σ", shrink=0.8)
+        figure.colorbar(image, ax=axes[1:, :], label="gate σ", shrink=0.8, fraction=0.03, pad=0.02)
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figure
