@@ -116,7 +116,8 @@ def responses(network: Network, title: str) -> Figure:
         for axis, size in zip(axes[0], sizes, strict=True):
             axis.set_title(f"kernel {size}")
         axes[0, 0].set_ylim(bottom=0)
-        figure.supxlabel("frequency (Hz), up to half of the stage's token rate", fontsize=10)
+        for axis in axes[-1]:
+            axis.set_xlabel("frequency (Hz)")
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figure
