@@ -10,14 +10,15 @@ import argparse
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ecgstudy import files
 from ecgstudy.errors import ConfigurationError, StudyError, require_known, unknown
 
-DATASETS = ("synthetic", "ptbxl", "cpsc", "chapman")
-RECORDED = (*DATASETS[1:], "ludb")      # whose recordings can be checked; LUDB has boundaries of waves and no task
+DATASETS = ("synthetic", "synthetic_rhythm", "ptbxl", "cpsc", "chapman")
+RECORDED = (*DATASETS[2:], "ludb")      # whose recordings can be checked; LUDB has boundaries of waves and no task
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     for name, verb, text in (("fetch", _fetch, "download a data set; resumes where it stopped"),
                              ("prepare", _prepare, "make its one array and table")):
         added = _verb(data, name, verb, text)
-        added.add_argument("dataset", choices=("synthetic", *RECORDED) if name == "fetch" else DATASETS)
+        added.add_argument("dataset", choices=(*DATASETS[:2], *RECORDED) if name == "fetch" else DATASETS)
         if name == "fetch":
             added.add_argument("--budget", type=float, metavar="GB", help="refuse where about more than this is missing")
             added.add_argument("--repair", action="store_true", help="check every file against its hash and replace what differs")
@@ -107,10 +108,10 @@ def _literal(text: str) -> object:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from ecgstudy.data.prepare import prepare
     from ecgstudy.study import ledger, plans
     from ecgstudy.study.profiles import profile
-    from ecgstudy.study.sweep import sweep
+    from ecgstudy.study.request import at_hand
+    from ecgstudy.study.sweep import Outcome, sweep
     from ecgstudy.train.device import resolve_device
 
     plan = plans.PLANS[require_known("plan", options.plan, plans.PLANS)]
@@ -121,10 +122,13 @@ def _sweep(options: argparse.Namespace) -> int:
         raise ConfigurationError(f"--seeds is {options.seeds!r}; give whole numbers such as 0,1,2")
     names = [] if options.only == "all" else options.only.replace(" ", "").split(",")
     experiments = plan(options.dataset, options.task, size.name, names, [int(seed) for seed in seeds])
-    prepared, tested = (prepare(name, n_records=size.n_synthetic if name == "synthetic" else None) if name else None
-                        for name in (options.dataset, experiments[0].tested_on))
-    outcome = sweep(experiments, prepared, tested=tested, device=options.device, time_budget=options.time_budget,
-                    publish_to=options.ledger or ledger.folder())
+    deadline = None if options.time_budget is None else time.monotonic() + options.time_budget
+    outcome, prepared = Outcome(), at_hand(options.dataset, size)
+    for name in dict.fromkeys(e.tested_on for e in experiments):
+        part = sweep([e for e in experiments if e.tested_on == name], prepared, tested=at_hand(name, size) if name else None,
+                     device=options.device, publish_to=options.ledger or ledger.folder(),
+                     time_budget=None if deadline is None else max(0.0, deadline - time.monotonic()))
+        outcome = outcome + part
     print(f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.missing)} still to do")
     for experiment, why in outcome.failed:
         print(f"failed: {experiment.model} {dict(experiment.settings)} seed {experiment.seed}: {why}")
@@ -132,8 +136,8 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    if options.dataset == "synthetic":
-        raise ConfigurationError("the synthetic data set is simulated, not fetched; use `python -m ecgstudy data prepare synthetic`")
+    if options.dataset in ("synthetic", "synthetic_rhythm"):
+        raise ConfigurationError(f"{options.dataset} is simulated, not fetched; use `python -m ecgstudy data prepare {options.dataset}`")
     from ecgstudy.data.fetch import fetch
 
     budget = None if options.budget is None else options.budget * 1e9

@@ -10,7 +10,7 @@ from ecgstudy.cli import main
     (["sweep", "atention_ablation"], "did you mean 'attention_ablation'"),
     (["sweep", "attention_ablation", "--dataset", "ptblx"], "did you mean 'ptbxl'"),
     (["sweep", "attention_ablation", "--profile", "quik"], "did you mean 'quick'"),
-    (["sweep", "attention_ablation", "--attentions", "hlio"], "did you mean 'hilo'"),
+    (["sweep", "attention_ablation", "--only", "hlio"], "did you mean 'hilo'"),
     (["sweep", "attention_ablation", "--seeds", "one"], "whole numbers such as 0,1,2"),
     (["sweep", "attention_ablation", "--dataset", "ptbxl", "--task", "nin"], "did you mean 'nine'"),
     (["sweep", "attention_ablation", "--device", "gpu"], "Accepted: auto, cpu, cuda"),

@@ -60,6 +60,15 @@ class LabelSet:
         return targets
 
 
+CHAPMAN_RHYTHMS = LabelSet("rhythm", ("AFIB", "GSVT", "SB", "SR"), multilabel=False, members={
+    "AFIB": ("AFIB", "AF"),                                     # AF means atrial flutter in this data set
+    "GSVT": ("ST", "SVT", "AT", "SAAWR", "AVNRT", "AVRT"),
+    "SB": ("SB",),
+    "SR": ("SR", "SA"),
+})
+
+SIMULATED = ("synthetic", "synthetic_rhythm")       # need no download; each is one scheme of the simulator
+
 TASKS: dict[str, dict[str, LabelSet]] = {
     "ptbxl": {
         "nine": LabelSet("nine", ("NORM", "AFIB", "1AVB", "CLBBB", "CRBBB", "PAC", "PVC", "STD_", "STE_"), multilabel=True),
@@ -68,30 +77,37 @@ TASKS: dict[str, dict[str, LabelSet]] = {
     },
     "cpsc": {"nine": LabelSet("nine", CPSC_CLASSES, multilabel=True)},
     "synthetic": {"nine": LabelSet("nine", CPSC_CLASSES, multilabel=True)},
-    "chapman": {
-        "rhythm": LabelSet("rhythm", ("AFIB", "GSVT", "SB", "SR"), multilabel=False, members={
-            "AFIB": ("AFIB", "AF"),                                     # AF means atrial flutter in this data set
-            "GSVT": ("ST", "SVT", "AT", "SAAWR", "AVNRT", "AVRT"),
-            "SB": ("SB",),
-            "SR": ("SR", "SA"),
-        }),
-    },
+    "chapman": {"rhythm": CHAPMAN_RHYTHMS},
+    "synthetic_rhythm": {"rhythm": CHAPMAN_RHYTHMS},
 }
 
 
 # The nine statements of CPSC2018 as PTB-XL publishes them: what a network trained on one of the two can be asked about the other.
-NINE_IN_PTBXL = dict(zip(CPSC_CLASSES, ("NORM", "AFIB", "1AVB", "CLBBB", "CRBBB", "PAC", "PVC", "STD_", "STE_"), strict=True))
+NINE_IN_PTBXL = dict(zip(CPSC_CLASSES, TASKS["ptbxl"]["nine"].classes, strict=True))
+
+# Chapman-Shaoxing's four groups in PTB-XL's statements. PTB-XL's supraventricular arrhythmia has no group.
+RHYTHMS_IN_PTBXL = {"AFIB": ("AFIB", "AFLT"), "GSVT": ("STACH", "SVTAC", "PSVT"), "SB": ("SBRAD",), "SR": ("SR", "SARRH")}
+
+# (classes, data set whose statements are looked through) -> for each class the statements that mean it
+_SAME = {name: (name,) for name in CPSC_CLASSES}
+_FOREIGN: dict[tuple[tuple[str, ...], str], dict[str, tuple[str, ...]]] = {
+    (CPSC_CLASSES, "cpsc"): _SAME, (CPSC_CLASSES, "synthetic"): _SAME,
+    (CPSC_CLASSES, "ptbxl"): {name: (own,) for name, own in NINE_IN_PTBXL.items()},
+    (TASKS["ptbxl"]["nine"].classes, "cpsc"): {own: (name,) for name, own in NINE_IN_PTBXL.items()},
+    (TASKS["ptbxl"]["nine"].classes, "synthetic"): {own: (name,) for name, own in NINE_IN_PTBXL.items()},
+    (CHAPMAN_RHYTHMS.classes, "chapman"): CHAPMAN_RHYTHMS.members,
+    (CHAPMAN_RHYTHMS.classes, "synthetic_rhythm"): CHAPMAN_RHYTHMS.members,
+    (CHAPMAN_RHYTHMS.classes, "ptbxl"): RHYTHMS_IN_PTBXL,
+}
 
 
 def as_published_by(labels: LabelSet, dataset: str) -> LabelSet:
-    """The same classes, looked for among another data set's statements; ConfigurationError where the two share none.
-
-    Known: the nine classes of CPSC2018 and of the simulator among each other's statements and among PTB-XL's.
-    """
-    if labels.classes != CPSC_CLASSES or dataset not in ("ptbxl", "cpsc", "synthetic"):
-        raise ConfigurationError(f"no statements of {dataset} are known to mean {', '.join(labels.classes)}; the nine CPSC classes can be "
-                                 "tested on ptbxl, cpsc or synthetic")
-    return replace(labels, members={name: (NINE_IN_PTBXL[name],) for name in labels.classes} if dataset == "ptbxl" else {})
+    """The same classes, looked for among another data set's statements; ConfigurationError where the two share none."""
+    if (labels.classes, dataset) not in _FOREIGN:
+        known = [name for classes, name in _FOREIGN if classes == labels.classes]
+        helps = f"they can be tested on {', '.join(known)}" if known else "a network trained on them is tested on its own data set alone"
+        raise ConfigurationError(f"no statements of {dataset} are known to mean {', '.join(labels.classes)}; {helps}")
+    return replace(labels, members=_FOREIGN[labels.classes, dataset])
 
 
 def label_set(dataset: str, task: str = "") -> LabelSet:

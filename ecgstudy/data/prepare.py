@@ -21,6 +21,7 @@ import pandas as pd
 
 from ecgstudy import files
 from ecgstudy.data.dataset import COLUMNS, MILLIVOLT, Prepared, open_prepared, verify, write_prepared
+from ecgstudy.data.labels import SIMULATED
 from ecgstudy.data.record import Record, abridge, check, read_exclusions, read_record, refuse_faulty
 from ecgstudy.data.splits import audit
 from ecgstudy.errors import AbsentError, DataError, require_known
@@ -39,16 +40,16 @@ LIMIT = np.iinfo(np.int16).max                                      # 32.767 mV
 
 
 def prepare(dataset: str, *, source: Path | None = None, home: Path | None = None, n_records: int | None = None) -> Prepared:
-    """The prepared data of `ptbxl`, `cpsc`, `chapman` or `synthetic`, made now where it is not at hand.
+    """The prepared data of `ptbxl`, `cpsc`, `chapman`, `synthetic` or `synthetic_rhythm`, made now where it is not at hand.
 
     source: the data set's folder; by default the first of FOLDERS in ECGSTUDY_DATA, else in ECGSTUDY_HOME/data.
-    home: in place of ECGSTUDY_HOME. n_records: how many records `synthetic` has. Raises DataError that lists every record
+    home: in place of ECGSTUDY_HOME. n_records: how many records a simulated data set has. Raises DataError that lists every record
     which fails its checks; a person may leave such records out by name in the folder's exclude.txt.
     """
-    require_known("dataset", dataset, (*FOLDERS, "synthetic"))
+    require_known("dataset", dataset, (*FOLDERS, *SIMULATED))
     home = files.home() if home is None else Path(home)
-    if dataset == "synthetic":
-        return _synthetic(home, n_records or SYNTHETIC_RECORDS)
+    if dataset in SIMULATED:
+        return _simulated(dataset, home, n_records or SYNTHETIC_RECORDS)
     settings = {"fs": FS, "seconds": SECONDS, "pad": "zeros at the end"}
     folder = Path(source) if source is not None else find_source(dataset, home)
     if folder is None or not folder.is_dir():
@@ -165,8 +166,9 @@ def _require_space(target: Path, needed: int) -> None:
                         "with ECGSTUDY_HOME")
 
 
-def _synthetic(home: Path, n_records: int) -> Prepared:
-    from ecgstudy.data.synthetic.prepared import SIMULATOR, prepare_synthetic
+def _simulated(dataset: str, home: Path, n_records: int) -> Prepared:
+    from ecgstudy.data.synthetic import Settings
+    from ecgstudy.data.synthetic.prepared import SCHEMES, SIMULATOR, prepare_synthetic
 
-    target = home / "prepared" / f"synthetic-{n_records}-{SYNTHETIC_SEED}-v{SIMULATOR}"
-    return _ready_or_made(target, lambda: prepare_synthetic(target, n_records, SYNTHETIC_SEED))
+    target = home / "prepared" / f"{dataset}-{n_records}-{SYNTHETIC_SEED}-v{SIMULATOR}"
+    return _ready_or_made(target, lambda: prepare_synthetic(target, n_records, SYNTHETIC_SEED, Settings(scheme=SCHEMES[dataset])))

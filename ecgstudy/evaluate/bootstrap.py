@@ -59,6 +59,20 @@ def weighted_f1(decided: np.ndarray, targets: np.ndarray, weights: np.ndarray) -
     return np.divide(2 * hits, total, out=np.full(hits.shape, np.nan), where=present)
 
 
+def replicate_decisions(decided: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """`accuracy`, `macro_recall` and `macro_precision` of single-label decisions [R, K] (bool, one a record) under each draw:
+    {name: [B]}. A class that is never decided for has precision 0; a draw that lost a class of the fold is NaN.
+    """
+    positive = (targets > 0).astype(np.float64)
+    present = positive.any(axis=0)
+    hits = (weights @ (decided * positive))[:, present]
+    truths, calls = (weights @ positive)[:, present], (weights @ decided.astype(np.float64))[:, present]
+    recall = np.divide(hits, truths, out=np.full(hits.shape, np.nan), where=truths > 0)
+    precision = np.where(truths > 0, np.divide(hits, calls, out=np.zeros(hits.shape), where=calls > 0), np.nan)
+    return {"accuracy": weights @ (decided == (targets > 0)).all(axis=1) / weights.sum(axis=1), "macro_recall": recall.mean(axis=1),
+            "macro_precision": precision.mean(axis=1)}
+
+
 def replicate_scores(probability: np.ndarray, targets: np.ndarray, thresholds: np.ndarray | None,
                      weights: np.ndarray) -> dict[str, np.ndarray]:
     """`macro_auroc` and `macro_f1` of one model under each draw: {name: [B]}.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgstudy.layers.checks import require_divisible, require_odd
+from ecgstudy.layers.norms import TokenBatchNorm
 
 
 class TokenConv(nn.Module):
@@ -56,3 +57,42 @@ class MultiScaleDepthwiseConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         groups = x.split(self.group, dim=-1)
         return torch.cat([scale(group) for scale, group in zip(self.scales, groups, strict=True)], dim=-1)
+
+
+class InvertedBottleneck(nn.Module):
+    r"""Widen, convolve at several scales, narrow again: [B, N, dim] -> [B, N, dim].
+
+    $$\mathrm{BN}\big(W_2\,\mathrm{GELU}(\mathrm{BN}(\mathrm{MSDW}(\mathrm{GELU}(\mathrm{BN}(W_1 x)))))\big),\quad
+    W_1: C \to 2C,\ W_2: 2C \to C$$
+
+    MobileNetV2's block (Sandler et al., CVPR 2018, arXiv 1801.04381) with the kernels in groups, as in MixConv (Tan & Le 2019).
+    It mixes tokens and channels at once.
+    """
+
+    def __init__(self, dim: int, kernels: Sequence[int] = (3, 7, 11, 19), *, ratio: int = 2) -> None:
+        super().__init__()
+        wide = ratio * dim
+        self.expand = nn.Sequential(nn.Linear(dim, wide), TokenBatchNorm(wide), nn.GELU())
+        self.convolve = nn.Sequential(MultiScaleDepthwiseConv(wide, kernels), TokenBatchNorm(wide), nn.GELU())
+        self.reduce = nn.Sequential(nn.Linear(wide, dim), TokenBatchNorm(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.reduce(self.convolve(self.expand(x)))
+
+
+class ConvModulation(nn.Module):
+    r"""A convolution in the place of attention weights: [B, N, dim] -> [B, N, dim].
+
+    $$W_p\big(\mathrm{DW}_k(\mathrm{GELU}(W_a x)) \odot W_v x\big)$$
+
+    Conv2Former (Hou et al., arXiv 2211.11943) in one dimension, where k is 11 as there.
+    """
+
+    def __init__(self, dim: int, kernel: int = 11) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), DepthwiseConv(dim, kernel))
+        self.value = nn.Linear(dim, dim)
+        self.project = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(self.weigh(x) * self.value(x))

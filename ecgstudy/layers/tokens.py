@@ -57,3 +57,18 @@ class PatchFusion(TokenConv):
 
     def __init__(self, dim: int, out_dim: int) -> None:
         super().__init__(dim, out_dim, 3, stride=2)
+
+
+class ClassToken(nn.Module):
+    """A learned token put before the others: [B, N, dim] -> [B, 1 + N, dim].
+
+    It belongs to no place and gathers what attention brings it (ViT, Dosovitskiy et al. 2021, arXiv 2010.11929).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.empty(1, 1, dim))
+        nn.init.trunc_normal_(self.token, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from ecgstudy import files
-from ecgstudy.data.labels import label_set
+from ecgstudy.data.labels import SIMULATED, label_set
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.study import figures, tables
 from ecgstudy.study.comparison import SIGNIFICANT, Row, compare
@@ -187,7 +187,7 @@ def _limits(asked: Request, rows: Sequence[Row], own: Sequence[str]) -> str:
     if fewest < 5:
         limits.append(f"{'as few as ' * (fewest < max(len(row.runs) for row in rows))}{fewest} seed{'s' * (fewest > 1)} a variant, not "
                       "the five of the full profile")
-    if asked.dataset == "synthetic":
+    if asked.dataset in SIMULATED:
         limits.append("the records are simulated: they test whether a network *can* find known evidence, not how it fares in a clinic")
     elif asked.dataset != "cpsc":
         limits.append(f"these are {asked.dataset} records, so the notes' CPSC2018 numbers in grey are no reference for them")

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ecgstudy.data.dataset import MILLIVOLT
-from ecgstudy.data.labels import CPSC_CLASSES
+from ecgstudy.data.labels import CPSC_CLASSES, SIMULATED
 from ecgstudy.data.manifest import source
 from ecgstudy.data.splits import VALIDATION_FOLD
 from ecgstudy.data.synthetic import Settings, Simulation, draw_parameters, simulate
@@ -77,7 +77,7 @@ def _about(data: Data, name: str, record: pd.Series, has_truth: bool) -> str:
     text += f"; also stated: {', '.join(others)}." if others else "; no other statement."
     if has_truth:
         text += " Shaded: where the simulator put the finding, on the leads that show it."
-    if data.page.dataset != "synthetic":
+    if data.page.dataset not in SIMULATED:
         entry = source(data.page.dataset)
         text += f" {data.title} {entry.version}, {entry.license}."
     return text

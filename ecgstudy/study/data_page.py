@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from ecgstudy.data.dataset import Prepared
-from ecgstudy.data.labels import TASKS, LabelSet, label_set
+from ecgstudy.data.labels import SIMULATED, TASKS, LabelSet, label_set
 from ecgstudy.data.manifest import manifest, source
 from ecgstudy.data.quality import KINDS, read_report
 from ecgstudy.data.splits import N_FOLDS, TEST_FOLD, VALIDATION_FOLD, audit
@@ -23,7 +23,8 @@ from ecgstudy.study.cards import card
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
 from ecgstudy.study.request import Request, obtain
 
-TITLES = {"ptbxl": "PTB-XL", "cpsc": "CPSC2018", "chapman": "Chapman-Shaoxing", "synthetic": "the simulator"}
+TITLES = {"ptbxl": "PTB-XL", "cpsc": "CPSC2018", "chapman": "Chapman-Shaoxing", "synthetic": "the simulator",
+          "synthetic_rhythm": "the simulator's rhythms"}
 NOTES_NAMES = {"cpsc": {"Normal": "NORM"}}      # what the notes call a class that the data set calls otherwise
 FEWEST_POSITIVES = 20       # of a class on the test fold, before its score is read on its own
 CHANCE = 3.5                # binomial standard deviations that the farthest of some hundred shares may lie off by chance
@@ -51,7 +52,7 @@ class Data:
 
 def open_data(page: Request) -> Data:
     """The page's prepared data, made or fetched where they are not at hand."""
-    prepared = obtain(page)
+    prepared = obtain(page.dataset, page.size)
     labels = label_set(page.dataset, page.task)
     return Data(page, prepared, labels, labels.encode(prepared.statements()), prepared.table["fold"].to_numpy())
 
@@ -65,7 +66,7 @@ def what_is_here(data: Data) -> str:
     whose = "each its own patient" if patients == len(table) else f"from {patients:,} patients"
     text = (f"**This page:** data set `{data.page.dataset}` ({data.title}), task `{data.page.task}`: {len(table):,} records, {whose}, "
             f"twelve leads at {fs} Hz, at most {data.prepared.spec.seconds:g} s of each. Data digest `{data.prepared.digest[:12]}`.")
-    if data.page.dataset == "synthetic":
+    if data.page.dataset in SIMULATED:
         own = "The records are simulated: nothing on this page is a measurement of people."
     else:
         own = card(source(data.page.dataset))
@@ -202,7 +203,7 @@ def lengths(data: Data) -> str:
     text = (f"**Lengths.** All {len(seconds):,} records fill the {longest:g} s." if not short else
             f"**Lengths.** {short:,} of {len(seconds):,} records are shorter than {longest:g} s (shortest {seconds.min():.1f} s) and are "
             "filled with zeros at their end.")
-    if data.page.dataset != "synthetic" and source(data.page.dataset).seconds[1] > longest:
+    if data.page.dataset not in SIMULATED and source(data.page.dataset).seconds[1] > longest:
         low, high = source(data.page.dataset).seconds
         text += f" As published they last {low:g} to {high:g} s; what lies beyond {longest:g} s is not used."
     audit(data.table)       # refuses data in which a patient has records in two folds
@@ -221,7 +222,7 @@ def quality(data: Data) -> Any:
     """What the quality check found, as a table; where it has not been run, how to run it, as Markdown."""
     from IPython.display import Markdown
 
-    if data.page.dataset == "synthetic":
+    if data.page.dataset in SIMULATED:
         return Markdown("Simulated records were never recorded: there is nothing to check.")
     command = f"`python -m ecgstudy data check {data.page.dataset}`"
     report = read_report(data.page.dataset)

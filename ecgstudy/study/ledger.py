@@ -11,6 +11,7 @@ import io
 import math
 import reprlib
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -162,6 +163,17 @@ def recompute(run: Run) -> dict[str, dict[str, Any]]:
 def read_all(where: Path | None = None) -> list[Run]:
     """Every run of a ledger folder, checked, in the order of file names."""
     return [read_run(path) for path in sorted((where or folder()).glob("*.json"))]
+
+
+def read_selected(wanted: Collection[Experiment], where: Path | None = None) -> list[Run]:
+    """The runs of a ledger folder that are of these experiments, checked; the others are not opened further than to see that."""
+    runs = []
+    for path in sorted((where or folder()).glob("*.json")):
+        stated = files.read_json(path)
+        described = stated.get("experiment") if isinstance(stated, dict) else None
+        if not isinstance(described, dict) or Experiment.from_json(described) in wanted:
+            runs.append(read_run(path))
+    return runs
 
 
 def publish(run: Run, where: Path | None = None) -> Path:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from ecgstudy.errors import ConfigurationError
+from ecgstudy.data.labels import label_set
+from ecgstudy.errors import ConfigurationError, require_known
 from ecgstudy.study.profiles import profile, supervised
 from ecgstudy.study.variants import AXES, Axis
 from ecgstudy.train.experiment import Experiment
@@ -40,4 +41,25 @@ def simulated_to_real(dataset: str = "synthetic", task: str = "", profile_name: 
             for seed in (seeds or size.seeds) for model, settings in networks]
 
 
-PLANS: dict[str, Plan] = {name: partial(compared, axis) for name, axis in AXES.items()} | {"simulated_to_real": simulated_to_real}
+# Whose network is asked about whose records: (trained on, task) -> tested on
+TRANSFERS = {("synthetic", "nine"): ("ptbxl", "cpsc"), ("ptbxl", "nine"): ("cpsc", "synthetic"), ("cpsc", "nine"): ("ptbxl", "synthetic"),
+             ("synthetic_rhythm", "rhythm"): ("ptbxl", "chapman"), ("chapman", "rhythm"): ("ptbxl", "synthetic_rhythm")}
+
+
+def transfer(dataset: str, task: str = "", profile_name: str = "auto", names: Sequence[str] = (),
+             seeds: Sequence[int] = ()) -> list[Experiment]:
+    """Page 14: the base network trained on one data set in the ordinary recipe, tested on the shared classes of others.
+
+    names: the data sets to test on, by default all that share classes with this one. Nothing of them is looked at before the test.
+    """
+    size, task = profile(profile_name), label_set(dataset, task).name
+    targets = TRANSFERS.get((dataset, task), ())
+    for name in names:
+        require_known(f"data set that shares classes with {dataset} ({task})", name, targets)
+    base = AXES["three_datasets"].variants["inception_former"]
+    return [replace(supervised(dataset, task, size, base.model, base.all_settings(size), seed), tested_on=name)
+            for seed in (seeds or size.seeds) for name in (names or targets)]
+
+
+PLANS: dict[str, Plan] = {name: partial(compared, axis) for name, axis in AXES.items()} | {
+    "simulated_to_real": simulated_to_real, "transfer": transfer}

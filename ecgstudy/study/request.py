@@ -10,7 +10,7 @@ from typing import Any
 
 from ecgstudy.data.dataset import Prepared
 from ecgstudy.data.fetch import fetch, interrupted
-from ecgstudy.data.labels import TASKS, label_set
+from ecgstudy.data.labels import SIMULATED, TASKS, label_set
 from ecgstudy.data.manifest import source
 from ecgstudy.data.prepare import prepare
 from ecgstudy.errors import AbsentError, ConfigurationError, require_known
@@ -91,39 +91,47 @@ def _seeds(text: Any, size: Profile) -> tuple[int, ...]:
 
 def at_hand(dataset: str, size: Profile) -> Prepared:
     """The prepared data of a page, from the simulator or from recordings on disk; AbsentError where they are not here."""
-    return prepare(dataset, n_records=size.n_synthetic) if dataset == "synthetic" else prepare(dataset)
+    return prepare(dataset, n_records=size.n_synthetic) if dataset in SIMULATED else prepare(dataset)
 
 
-def obtain(request: Request) -> Prepared:
-    """The prepared data of a page, fetched first where they are not here or where a fetch was interrupted."""
-    if request.dataset != "synthetic" and interrupted(source(request.dataset)):
-        fetch(request.dataset)
+def obtain(dataset: str, size: Profile) -> Prepared:
+    """The prepared data of a data set, fetched first where they are not here or where a fetch was interrupted."""
+    if dataset not in SIMULATED and interrupted(source(dataset)):
+        fetch(dataset)
     try:
-        return at_hand(request.dataset, request.size)
+        return at_hand(dataset, size)
     except AbsentError as error:
         logger.info("%s", error)
-        fetch(request.dataset)
-        return at_hand(request.dataset, request.size)
+        fetch(dataset)
+        return at_hand(dataset, size)
 
 
 def fulfil(request: Request, experiments: Iterable[Experiment]) -> Outcome:
     """Every experiment of a page, done: from the ledger alone where it holds them all and the data are not here, else trained.
 
     Runs that failed or were not reached, or that the page was asked to leave undone, are named in the outcome, and the page shows
-    the gap.
+    the gap. A data set that is only tested on is not fetched: where it is not here, its runs are missing.
     """
     experiments = list(experiments)
-    stored = ledger.read_all()
+    stored = ledger.read_selected(set(experiments))
     found: dict[Experiment, Run | None] = {e: ledger.find(stored, e) for e in experiments}
+    held = Outcome([run for run in found.values() if run], missing=[e for e, run in found.items() if run is None])
     if request.missing == "name":
-        return Outcome([run for run in found.values() if run], missing=[e for e, run in found.items() if run is None])
-    if request.dataset != "synthetic" and interrupted(source(request.dataset)):
-        fetch(request.dataset)
-    try:
-        prepared = at_hand(request.dataset, request.size)
-    except AbsentError:
-        if all(found.values()):
+        return held
+    if held.missing:
+        prepared = obtain(request.dataset, request.size)
+    else:
+        try:
+            prepared = at_hand(request.dataset, request.size)
+        except AbsentError:
             logger.warning("%s is not on this machine; these are the stored results", request.dataset)
-            return Outcome(finished=[run for run in found.values() if run])
-        prepared = obtain(request)
-    return sweep(experiments, prepared)
+            return held
+    together = Outcome()
+    for name in dict.fromkeys(e.tested_on for e in experiments):
+        mine = [e for e in experiments if e.tested_on == name]
+        try:
+            part = sweep(mine, prepared, tested=at_hand(name, request.size) if name else None)
+        except AbsentError:
+            part = Outcome([run for e in mine if (run := found[e])], missing=[e for e in mine if not found[e]])
+        together += part
+    return together

@@ -43,6 +43,9 @@ class Outcome:
     failed: list[tuple[Experiment, str]] = field(default_factory=list)
     missing: list[Experiment] = field(default_factory=list)
 
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(self.finished + other.finished, self.failed + other.failed, self.missing + other.missing)
+
 
 def sweep(experiments: Sequence[Experiment], prepared: Prepared, *, tested: Prepared | None = None, device: str = "auto",
           time_budget: float | None = None, publish_to: Path | None = None, workers: int | None = None) -> Outcome:

@@ -101,6 +101,8 @@ def _reported(section: str, split: bool = False) -> tuple[str, str]:
 BASE = Variant(notes=_reported("local_block.ms_dwconv_mhsa", split=True))
 SHUNTED = Variant({"attention": "shunted"}, notes=_reported("inceptionnext_shunted_cross_stack", split=True))
 HILO = Variant({"attention": "hilo"})
+RESNET18 = Variant(model="resnet18", resize=first_width, notes=("size.resnet18.best_f1", ""))
+MOBILENET = Variant(model="mobilenetv2", resize=relative_width, notes=("size.mobilenetv2.best_f1", ""))
 RESNET34 = Variant(model="resnet34", resize=first_width, notes=("size.resnet34.best_f1", ""))
 ATTENTIONS = ("mhsa", "spatial_reduction", "bi_level_routing", "window", "shifted_window", "shunted", "hilo")
 TESTED_IN_NOTES = ATTENTIONS[:5]
@@ -108,9 +110,9 @@ TESTED_IN_NOTES = ATTENTIONS[:5]
 AXES = {axis.page[3:]: axis for axis in (
     Axis("03_inceptionformer", "networks", "network", "inception_former", {
         "inception_former": BASE,
-        "resnet18": Variant(model="resnet18", resize=first_width, notes=("size.resnet18.best_f1", "")),
+        "resnet18": RESNET18,
         "resnet34": RESNET34,
-        "mobilenetv2": Variant(model="mobilenetv2", resize=relative_width, notes=("size.mobilenetv2.best_f1", "")),
+        "mobilenetv2": MOBILENET,
     }),
     Axis("04_attention_ablation", "attentions", "attention", "mhsa", {
         name: Variant({"attention": name}, notes=_reported(f"attention_ablation.{name}") if name in TESTED_IN_NOTES else ("", ""))
@@ -163,6 +165,9 @@ AXES = {axis.page[3:]: axis for axis in (
         "time": RESNET34,
         "frequency": Variant(model="stft_resnet34", resize=first_width, notes=("time_frequency.frequency.f1", "")),
         "two_stream": Variant(model="two_stream", resize=first_width, notes=("time_frequency.two_stream.f1", "")),
+    }),
+    Axis("14_three_datasets", "networks", "network", "crossed_shunted", {
+        "crossed_shunted": SHUNTED, "inception_former": BASE, "resnet18": RESNET18, "resnet34": RESNET34, "mobilenetv2": MOBILENET,
     }),
 )}
 

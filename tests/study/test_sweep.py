@@ -80,7 +80,7 @@ def test_a_bare_machine_with_the_training_packages_only_can_sweep(tiny, tmp_path
         from ecgstudy.cli import main
         sys.exit(main(sys.argv[1:]))
     """)
-    words = ["sweep", "attention_ablation", "--profile", "smoke", "--attentions", "hilo", "--ledger", str(tmp_path / "out")]
+    words = ["sweep", "attention_ablation", "--profile", "smoke", "--only", "hilo", "--ledger", str(tmp_path / "out")]
     ran = subprocess.run([sys.executable, "-c", code, *words], cwd=files.repository(), capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     assert "1 finished, 0 failed, 0 still to do" in ran.stdout

@@ -16,7 +16,7 @@ from ecgstudy.data.synthetic.streams import BLOCK
 from ecgstudy.errors import ConfigurationError
 from ecgstudy.progress import progress
 
-DATASET = "synthetic"
+SCHEMES = {"synthetic": "natural", "synthetic_rhythm": "chapman"}      # data set -> the scheme that it draws
 SECONDS = 10.0
 N_FOLDS, CLEAN_FOLDS = 10, (9, 10)      # validation and test carry the true labels
 SIMULATOR = 1                           # raised when the same settings would give other records
@@ -39,7 +39,8 @@ def prepare_synthetic(folder: Path, n_records: int, seed: int = 0, settings: Set
     bar = progress(parts(), total=-(-n_records // BLOCK), desc="simulating", unit="block")
     blocks = (to_microvolts(render(parameters, fs)) for parameters in bar)
     stated = asdict(settings) | {"seed": seed, "fs": fs, "simulator": SIMULATOR}
-    return write_prepared(folder, DATASET, fs, blocks, table, round(SECONDS * fs), stated)
+    dataset = next((name for name, scheme in SCHEMES.items() if scheme == settings.scheme), "synthetic")
+    return write_prepared(folder, dataset, fs, blocks, table, round(SECONDS * fs), stated)
 
 
 def _rows(parameters: Parameters, fs: int) -> pd.DataFrame:

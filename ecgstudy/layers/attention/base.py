@@ -12,7 +12,7 @@ from ecgstudy.layers.checks import require_count, require_divisible
 
 
 class Attention(nn.Module):
-    """Base of the attention layers: [B, N, dim] -> [B, N, dim].
+    """Base of the attention layers: [B, N, dim] -> [B, N, dim]. Whatever else a layer needs, it takes as a second input.
 
     A layer normally runs torch's fused attention, which never holds the weights. Inside `capture_attention` the attribute
     `captured` is a list, the weights are computed one by one, and each call of `attend` appends its map.

@@ -16,7 +16,8 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Inside the block, each forward pass of `model` leaves its attention maps in the yielded dict: module name -> [B, H, N, N].
 
     Every row holds the share of each token in one query's output and sums to 1, whatever the mechanism: weights of merged keys
-    are spread evenly over the tokens that they cover; weights inside windows or routed windows stand at their true places. Maps
+    are spread evenly over the tokens that they cover; weights inside windows or routed windows stand at their true places. Two
+    exceptions: rows and heads that a cascade has dropped are zero, and a cross-attention's map is [B, H, queries, keys]. Maps
     carry no gradient; a second pass replaces the first one's maps. A layer under capture computes its weights explicitly, so it
     takes more memory, and agrees with the usual path to rounding.
     """
