@@ -55,7 +55,7 @@ missing = "train"  # runs not made yet: train them, or only name them
 # %%
 from IPython.display import Markdown, display
 
-from ecgstudy.study import axis_page, figures, size_page
+from ecgstudy.study import axis_page, size_page, size_traces
 
 page = axis_page.ask(globals(), "size_and_tokens")
 Markdown(page.what_runs())
@@ -101,7 +101,7 @@ deletion.figure()
 # tokens kept in the last. Colour is the importance that has been gathered up to and including the block; white tokens are gone.
 
 # %% mystnb={"figure": {"name": "fig-kept-tokens", "caption": "Token deletion over a simulated record: lead II with the premature beats shaded, and for each block of stage 4 the importance gathered so far. White: deleted before this block."}, "image": {"alt": "A lead II trace with two shaded premature beats above one strip of 125 cells for each block of the last stage; more cells are white in each later strip."}}
-kept = size_page.kept_tokens(found)
+kept = size_traces.kept_tokens(found)
 kept.figure()
 
 # %% [markdown]
@@ -112,7 +112,7 @@ kept.figure()
 # that many rows share are places in the record that all of them read.
 
 # %% mystnb={"figure": {"name": "fig-semantic-tokens", "caption": "Semantic tokens over the same record: where on the trace each looks in the second cross-attention, mean over heads."}, "image": {"alt": "A lead II trace above a map of 25 rows, one for each semantic token, over 125 columns of time."}}
-semantic = size_page.semantic_tokens(found)
+semantic = size_traces.semantic_tokens(found)
 semantic.figure()
 
 # %% [markdown]
@@ -120,6 +120,6 @@ semantic.figure()
 
 # %%
 own = [deletion.reading(), kept.reading(), semantic.reading()]
-limits = ["deletion is tried in the last stage alone, where the notes' network is full width",
-          "tiny changes its width and its stem at once"]
+limits = ["deletion is tried in the last stage alone, not in stage 3",
+          "`tiny` changes its widths and its stem's kernels at once"]
 Markdown("\n\n".join([*own, found.reading(limits=limits)]))

@@ -14,7 +14,8 @@ from matplotlib.ticker import NullLocator
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
 
 if TYPE_CHECKING:
-    from ecgstudy.study.size_page import Cut, Deletion, KeptTokens, SemanticTokens
+    from ecgstudy.study.size_page import Cut, Deletion
+    from ecgstudy.study.size_traces import KeptTokens, Record, SemanticTokens
 
 SECONDS = 10.0
 CONTROL, SHADE = "#d9822b", "#f3d9b8"
@@ -71,11 +72,11 @@ def kept_tokens(found: KeptTokens) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(blocks + 1, 1, figsize=(9.5, 1.9 + 0.62 * blocks), sharex=True, layout="constrained",
                                     height_ratios=[2.4] + [1] * blocks)
-        _trace(axes[0], found.trace, found.spans)
-        high = np.nanmax(found.importance)
+        _trace(axes[0], found.record)
+        low, high = np.nanmin(found.importance), np.nanmax(found.importance)
         for i, (axis, row) in enumerate(zip(axes[1:], found.importance, strict=True)):
-            image = axis.imshow(np.ma.masked_invalid(row[None]), cmap=PALETTE, vmin=0, vmax=high, extent=(0, SECONDS, 0, 1), aspect="auto",
-                                interpolation="nearest")
+            image = axis.imshow(np.ma.masked_invalid(row[None]), cmap=PALETTE, vmin=low, vmax=high, extent=(0, SECONDS, 0, 1),
+                                aspect="auto", interpolation="nearest")
             axis.set_yticks([0.5], [f"block {i + 1}\n{np.isfinite(row).sum()} of {n_tokens}"])
             axis.tick_params(axis="y", length=0)
             axis.spines[["top", "right"]].set_visible(True)
@@ -90,9 +91,10 @@ def semantic_tokens(found: SemanticTokens) -> Figure:
     m, n = found.attention.shape
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, 1, figsize=(9.5, 5.2), sharex=True, layout="constrained", height_ratios=[1, 2.6])
-        _trace(axes[0], found.trace, found.spans)
+        _trace(axes[0], found.record)
         even = found.attention * n
-        image = axes[1].imshow(even, cmap=PALETTE, vmin=0, vmax=np.quantile(even, 0.995), extent=(0, SECONDS, m, 0), aspect="auto",
+        low, high = np.quantile(even, (0.005, 0.995))
+        image = axes[1].imshow(even, cmap=PALETTE, vmin=low, vmax=high, extent=(0, SECONDS, m, 0), aspect="auto",
                                interpolation="nearest")
         home = SECONDS * (n // m) / n
         for row in range(m):
@@ -101,14 +103,15 @@ def semantic_tokens(found: SemanticTokens) -> Figure:
         axes[1].set(xlabel="time (s)", ylabel="semantic token", xlim=(0, SECONDS))
         axes[1].set_yticks(np.arange(0, m, 4) + 0.5, [str(row + 1) for row in range(0, m, 4)])
         axes[1].spines[["top", "right"]].set_visible(True)
-        figure.colorbar(image, ax=axes[1], label="attention (even spread = 1)", extend="max", aspect=30)
+        figure.colorbar(image, ax=axes[1], label="attention (even spread = 1)", extend="both", aspect=30)
         figure.suptitle(f"Where semantic tokens look ({found.weights})", fontsize=11, x=0.01, ha="left")
         return figure
 
 
-def _trace(axis: Axes, trace: np.ndarray, spans: Sequence[tuple[float, float]]) -> None:
+def _trace(axis: Axes, record: Record) -> None:
     """Lead II, with the evidence shaded."""
-    for start, end in spans:
+    for start, end in record.spans:
         axis.axvspan(start, end, color=SHADE, lw=0)
+    trace = record.trace
     axis.plot((np.arange(len(trace)) + 0.5) * SECONDS / len(trace), trace, color=INK, lw=0.8)
     axis.set(xlim=(0, SECONDS), ylabel="II (mV)")
