@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import NullLocator
 
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
@@ -73,15 +75,15 @@ def kept_tokens(found: KeptTokens) -> Figure:
         figure, axes = plt.subplots(blocks + 1, 1, figsize=(9.5, 1.9 + 0.62 * blocks), sharex=True, layout="constrained",
                                     height_ratios=[2.4] + [1] * blocks)
         _trace(axes[0], found.record)
-        low, high = np.nanmin(found.importance), np.nanmax(found.importance)
+        norm = _logarithmic(found.importance[np.isfinite(found.importance)])
         for i, (axis, row) in enumerate(zip(axes[1:], found.importance, strict=True)):
-            image = axis.imshow(np.ma.masked_invalid(row[None]), cmap=PALETTE, vmin=low, vmax=high, extent=(0, SECONDS, 0, 1),
+            image = axis.imshow(np.ma.masked_invalid(row[None]), cmap=PALETTE, norm=norm, extent=(0, SECONDS, 0, 1),
                                 aspect="auto", interpolation="nearest")
             axis.set_yticks([0.5], [f"block {i + 1}\n{np.isfinite(row).sum()} of {n_tokens}"])
             axis.tick_params(axis="y", length=0)
             axis.spines[["top", "right"]].set_visible(True)
         axes[-1].set_xlabel("time (s)")
-        figure.colorbar(image, ax=axes[1:], label="importance\n(mean = 1)", aspect=12)
+        _colour_bar(figure, image, axes[1:], "importance\n(mean = 1)", 12)
         figure.suptitle(f"Tokens that stay in stage 4 (base, {found.weights})", fontsize=11, x=0.01, ha="left")
         return figure
 
@@ -93,8 +95,7 @@ def semantic_tokens(found: SemanticTokens) -> Figure:
         figure, axes = plt.subplots(2, 1, figsize=(9.5, 5.2), sharex=True, layout="constrained", height_ratios=[1, 2.6])
         _trace(axes[0], found.record)
         even = found.attention * n
-        low, high = np.quantile(even, (0.005, 0.995))
-        image = axes[1].imshow(even, cmap=PALETTE, vmin=low, vmax=high, extent=(0, SECONDS, m, 0), aspect="auto",
+        image = axes[1].imshow(even, cmap=PALETTE, norm=_logarithmic(even.ravel()), extent=(0, SECONDS, m, 0), aspect="auto",
                                interpolation="nearest")
         home = SECONDS * (n // m) / n
         for row in range(m):
@@ -103,9 +104,23 @@ def semantic_tokens(found: SemanticTokens) -> Figure:
         axes[1].set(xlabel="time (s)", ylabel="semantic token", xlim=(0, SECONDS))
         axes[1].set_yticks(np.arange(0, m, 4) + 0.5, [str(row + 1) for row in range(0, m, 4)])
         axes[1].spines[["top", "right"]].set_visible(True)
-        figure.colorbar(image, ax=axes[1], label="attention (even spread = 1)", extend="both", aspect=30)
+        _colour_bar(figure, image, axes[1:], "attention (even spread = 1)", 30)
         figure.suptitle(f"Where semantic tokens look ({found.weights})", fontsize=11, x=0.01, ha="left")
         return figure
+
+
+def _logarithmic(values: np.ndarray) -> LogNorm:
+    """A colour scale that leaves the outermost half per cent on either side to its ends."""
+    return LogNorm(*np.quantile(values, (0.005, 0.995)), clip=True)
+
+
+def _colour_bar(figure: Figure, image: AxesImage, axes: Sequence[Axes], label: str, aspect: float) -> None:
+    """With a few round numbers: the scale may cover less than a power of ten, where the usual ticks of a logarithmic axis have none."""
+    bar = figure.colorbar(image, ax=axes, label=label, aspect=aspect, extend="both")
+    low, high = image.norm.vmin, image.norm.vmax
+    ticks = np.unique([float(f"{value:.2g}") for value in np.geomspace(low, high, 5)])
+    bar.set_ticks(ticks, labels=[f"{value:g}" for value in ticks])
+    bar.minorticks_off()
 
 
 def _trace(axis: Axes, record: Record) -> None:
