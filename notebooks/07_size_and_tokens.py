@@ -87,10 +87,10 @@ page.cost_table()
 #
 # The rows above were trained with deletion. The sharper question is what the *trained base* loses when parts of its last stage are left out
 # afterwards. Every run of the base is measured again at each share kept, on the **validation** fold, so that the test fold stays opened once. Beside it stands the
-# control: as many tokens or heads left out at random, {eq}`eq-importance` replaced by a draw, mean over three draws. Only the distance between the
-# two curves speaks for the criterion.
+# control: as many tokens or heads left out at random, {eq}`eq-importance` replaced by a draw. Three draws are made, and the curve is their mean. Only the
+# distance between the two curves speaks for the criterion.
 
-# %% mystnb={"figure": {"name": "fig-deletion", "caption": "The trained base with part of its last stage deleted, no training in between: macro-AUROC on the validation fold with 95 % interval over patients (upper), MACs of the whole network (lower)."}, "image": {"alt": "Four plots over the share kept in the last block: macro-AUROC for tokens and for heads, one curve by importance and one at random, and below each the multiply-accumulates of the network."}}
+# %% mystnb={"figure": {"name": "fig-deletion", "caption": "The trained base with part of its last stage deleted, no training in between: macro-AUROC on the validation fold with 95 % interval over patients, each random draw as a small stroke (upper); MACs and time of the whole network (lower)."}, "image": {"alt": "Four plots over the share kept in the last block: macro-AUROC for tokens and for heads, one curve by importance and one at random, and below each the multiply-accumulates and the time of the network."}}
 deletion = size_page.measure_deletion(found)
 deletion.figure()
 

@@ -17,15 +17,16 @@ class InceptionStem(nn.Module):
     | step | layers | output |
     | --- | --- | --- |
     | lead mixing | Conv L → dim/2, Conv dim/2 → dim | [B, dim, T] |
-    | bottleneck | Conv1 dim → dim/4 | [B, dim/4, T] |
-    | branches | one Conv dim/4 → dim/4 a kernel, on the bottleneck; MaxPool3 → Conv1 dim → dim/4, beside it | [B, dim, T] |
+    | bottleneck | Conv1 dim → p | [B, p, T] |
+    | branches | one Conv p → p a kernel, on the bottleneck; MaxPool3 → Conv1 dim → p, beside it | [B, dim, T] |
     | output | ReLU(BN(branches) + BN(Conv1 dim → dim)) | [B, N, dim] |
 
     An InceptionTime module (Ismail Fawaz et al. 2020) in the form of the CNN block of S. Zhang et al., Knowledge-Based Systems
     2023, doi 10.1016/j.knosys.2023.111006, reduced until it meets the 36,720 parameters that the study notes print for 12 leads
     and dim 64. The notes do not describe it: these layers are inferred from that count.
 
-    lead_kernels: two kernels in samples; branch_kernels: three kernels in samples. All odd.
+    lead_kernels: two kernels in samples; branch_kernels: as many as there are branches beside the pooled one. All odd. The parts are
+    equal: with the published three kernels p = dim/4.
     """
 
     def __init__(self, n_leads: int, dim: int, *, lead_kernels: Sequence[int] = (7, 5),
@@ -46,7 +47,7 @@ class InceptionStem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.mix_leads(x)                                                             # [B, dim, T]
-        narrow = self.bottleneck(x)                                                       # [B, dim/4, T]
+        narrow = self.bottleneck(x)                                                       # [B, p, T]
         scales = torch.cat([self.pooled(x), *(branch(narrow) for branch in self.branches)], dim=1)
         x = torch.relu(self.branch_norm(scales) + self.residual(x))                       # [B, dim, T]
         return x.transpose(1, 2).contiguous()                                             # [B, N, dim]

@@ -26,7 +26,7 @@ from ecgstudy.models.sampling import at_rate, odd_at_rate
 from ecgstudy.signal import SignalSpec
 
 POSITIONS = ("none", "learned", "sinusoidal", "relative", "cpe", "lepe", "value")
-POSITION_STAGE = 2                                   # where a position that is added once joins: the first stage with attention
+POSITION_STAGE = 2                                   # where a position that is added once joins: the third stage's entry
 ADDED_ONCE = ("learned", "sinusoidal")
 KERNEL_POSITIONS = ("cpe", "lepe", "value")
 MHSA_POSITIONS = ("relative", "lepe", "value")
@@ -63,7 +63,10 @@ class InceptionFormer(nn.Module):
 
     @torch.no_grad()
     def kept_tokens(self, x: Tensor) -> Tensor:
-        """x: [B, L, T] -> which of the last stage's tokens reach its end, bool [B, N]; all of them where nothing is pruned."""
+        """x: [B, L, T] -> which of the last stage's tokens reach its end, bool [B, N]; all of them where nothing is pruned.
+
+        Without gradient, and in the mode that the network is in: call `eval()` first, or its norms learn from x.
+        """
         tokens, stage = self.last_tokens(x), self.stages[-1]
         kept = torch.ones(tokens.shape[:2], dtype=torch.bool, device=x.device)
         if isinstance(stage, CascadeStage):
@@ -161,7 +164,7 @@ def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mh
     stem_kernels = require_counts("stem_kernels", stem_kernels)
     check_widths(spelled, widths, len(kernels), heads, len(stem_kernels) + 1)
     check_names(spelled, attention, position, position_kernel, gate, mixer)
-    pruned = require_share("keep_tokens", keep_tokens) < 1 or require_share("keep_heads", keep_heads) < 1
+    pruned = min(require_share("keep_tokens", keep_tokens), require_share("keep_heads", keep_heads)) < 1
     require_draw("keep_draw", keep_draw, pruned)
     check_last_stage(spelled[-1], attention, position, require_known("pooling", pooling, POOLINGS), semantic_tokens, pruned)
 

@@ -3,39 +3,66 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
-from ecgstudy.errors import ConfigurationError, unknown
+from ecgstudy.errors import ConfigurationError, require_known, unknown
 from ecgstudy.layers.checks import require_count
 from ecgstudy.signal import SignalSpec
 
 Builder = Callable[..., nn.Module]
 
 
+# What a model may ask for beside the signal: keyword tensors of `forward`, each None where it is not at hand.
+INPUTS = {
+    "beats": "int64 [B, S], the sample of each R-peak, ascending, then -1; None: the model finds them itself, slowly",
+    "person": "float32 [B, 2], age in years and sex (0 female, 1 male), each NaN where unknown; None: unknown",
+}
+Sizes = Mapping[str, tuple[Mapping[str, Any], int]]
+
+
 @dataclass(frozen=True)
 class ModelEntry:
-    """A registered model: its name, the paper it stands for, its builder, and its own settings with their defaults."""
+    """A registered model.
+
+    paper: whom it stands for. settings: its own, with their defaults. fidelity: what it was built from and what that leaves open;
+    choices: what is this study's and not the paper's. sizes: name -> (settings, parameters at 12 x 1000 and nine classes). inputs: what
+    it asks for beside the signal, of INPUTS. quick: settings for the short profiles, where the defaults are too slow for two cores.
+    head_on_features: whether `head(forward_features(x))` is `forward(x)`.
+    """
 
     name: str
     paper: str
     builder: Builder
     settings: dict[str, Any]
+    fidelity: str = ""
+    choices: tuple[str, ...] = ()
+    sizes: Sizes = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+    quick: Mapping[str, Any] = field(default_factory=dict)
+    head_on_features: bool = True
 
 
 _MODELS: dict[str, ModelEntry] = {}
 
 
-def register(*, paper: str) -> Callable[[Builder], Builder]:
-    """Register the decorated builder under its own name.
+def register(*, paper: str, fidelity: str = "", choices: Sequence[str] = (), sizes: Sizes = MappingProxyType({}),
+             inputs: Sequence[str] = (), quick: Mapping[str, Any] = MappingProxyType({}),
+             head_on_features: bool = True) -> Callable[[Builder], Builder]:
+    """Register the decorated builder under its own name; the arguments are those of `ModelEntry`.
 
     The builder takes `signal: SignalSpec, n_classes: int` and then keyword-only settings, each with the paper's default. The
-    model that it returns maps [B, L, T] to logits [B, K] and has `forward_features(x) -> [B, C, N]`, the last feature map, and
-    `head(features) -> logits`.
+    model that it returns maps [B, L, T] to logits [B, K] and has `forward_features(x) -> [B, C, N]` or [B, C, F, N], the last feature
+    map, and `head(features) -> logits`. A model with inputs takes each as a keyword tensor, None by default. One with auxiliary losses
+    defines `training_outputs(x, **inputs) -> (logits, {name: loss, already weighted})`; the objective adds them to its own.
     """
+    for name in inputs:
+        require_known("input", name, INPUTS)
+
     def shelve(builder: Builder) -> Builder:
         name = builder.__name__
         first, second, *own = inspect.signature(builder).parameters.values()
@@ -46,7 +73,10 @@ def register(*, paper: str) -> Callable[[Builder], Builder]:
             raise ConfigurationError(f"model {name}: {', '.join(loose)} must be keyword-only with a default")
         if name in _MODELS:
             raise ConfigurationError(f"model {name} is registered twice; give one of them another name")
-        _MODELS[name] = ModelEntry(name, paper, builder, {p.name: p.default for p in own})
+        settings = {p.name: p.default for p in own}
+        for setting in (*quick, *(each for changed, _ in sizes.values() for each in changed)):
+            require_known(f"setting of {name}", setting, settings)
+        _MODELS[name] = ModelEntry(name, paper, builder, settings, fidelity, tuple(choices), sizes, tuple(inputs), quick, head_on_features)
         return builder
     return shelve
 

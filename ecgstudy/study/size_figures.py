@@ -58,11 +58,13 @@ def _scores(axis: Axes, found: Deletion, cuts: Sequence[Cut]) -> None:
         return
     axis.axhline(found.clean.estimate, color=INK, lw=0.8, ls=":", label="nothing deleted")
     for name, colour, mark, scores in (("by importance", MEASURED, "o", [cut.importance for cut in cuts]),
-                                       ("at random", CONTROL, "D", [cut.control for cut in cuts])):
+                                       ("at random", CONTROL, "D", [cut.chance for cut in cuts])):
         places, scores = [1.0, *(cut.share for cut in cuts)], [found.clean, *scores]
         intervals = [score.interval for score in scores]
         axis.fill_between(places, [each.low for each in intervals], [each.high for each in intervals], color=colour, alpha=0.15, lw=0)
         axis.plot(places, [each.estimate for each in intervals], mark + "-", color=colour, ms=5, lw=1.5, label=name)
+    for cut in cuts:
+        axis.plot([cut.share] * len(cut.draws), [draw.estimate for draw in cut.draws], "_", color=CONTROL, ms=7, mew=1)
     trained = {share: score for (part, share), score in found.trained.items() if part == cuts[0].part}
     if trained:
         axis.plot(list(trained), list(trained.values()), "*", color=INK, ms=11, ls="", label="trained with deletion")

@@ -36,16 +36,32 @@ def trade_off(found: Comparison) -> Figure:
 class Cut:
     """One share of one part of the last stage: what is left of the score, by importance and by chance, and of the cost.
 
-    importance, control: validation macro-AUROC, the control's as the mean over DRAWS; None where nothing was measured. macs, time: of
-    the whole network, over those of the network without a cut.
+    importance, draws: validation macro-AUROC, that of each random draw; None and () where nothing was measured. macs, time: of the
+    whole network, over those of the network without a cut.
     """
 
     part: str
     share: float
     importance: Score | None
-    control: Score | None
+    draws: tuple[Score, ...]
     macs: float
     time: float
+
+    @property
+    def chance(self) -> Score:
+        """The mean over the draws."""
+        return Score(float(np.mean([each.estimate for each in self.draws])), np.mean([each.draws for each in self.draws], axis=0))
+
+    @property
+    def gained(self) -> Interval:
+        """By importance minus by chance, paired."""
+        return (self.importance - self.chance).interval
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two can be told apart: the interval over patients leaves zero out, and every draw lies on the same side."""
+        sides = {self.importance.estimate > each.estimate for each in self.draws}
+        return not _holds_zero(self.gained) and sides == {self.gained.estimate > 0}
 
 
 @dataclass(frozen=True)
@@ -92,16 +108,16 @@ class Deletion:
     def _against_chance(self) -> str:
         told = []
         for part in PARTS:
-            gained = [(cut.share, (cut.importance - cut.control).interval) for cut in self.of(part)]
-            apart = [(share, found) for share, found in gained if not _holds_zero(found)]
-            higher = [percent(share) for share, found in apart if found.estimate > 0]
-            lower = [percent(share) for share, found in apart if found.estimate < 0]
-            share, widest = max(gained, key=lambda each: abs(each[1].estimate))
-            told.append(f"For {part} {_where(higher, 'higher')}{', ' * bool(higher and lower)}{_where(lower, 'lower')}"
-                        f"{'the two cannot be told apart at any share' * (not apart)}; the widest gap is "
-                        f"{tables.show_interval(widest, signed=True)}, at {percent(share)}.")
-        return (f"**Importance against chance.** Compared with as many deleted at random (mean of {len(DRAWS)} draws, the same for all "
-                f"records): {' '.join(told)} Each share stands for itself here, without a correction for their number.")
+            apart = [cut for cut in self.of(part) if cut.apart]
+            sides = [f"importance scores {side} at {', '.join(shares)}" for side, shares in (
+                ("higher", [percent(cut.share) for cut in apart if cut.gained.estimate > 0]),
+                ("lower", [percent(cut.share) for cut in apart if cut.gained.estimate < 0])) if shares]
+            widest = max(self.of(part), key=lambda cut: abs(cut.gained.estimate))
+            told.append(f"For {part} {', '.join(sides) or 'the two cannot be told apart at any share'}; the widest gap is "
+                        f"{tables.show_interval(widest.gained, signed=True)}, at {percent(widest.share)}.")
+        return (f"**Importance against chance.** The control deletes as many at random, in {len(DRAWS)} draws that are the same for all "
+                f"records. {' '.join(told)} Told apart means: the interval of the difference to the mean draw leaves zero out, and every "
+                "draw lies on the same side. Each share stands for itself, without a correction for their number.")
 
     def _saving(self) -> str:
         half, heads = (next(cut for cut in self.of(part) if cut.share == HALF) for part in PARTS)
@@ -120,10 +136,6 @@ def percent(share: float) -> str:
     ('35 %', '100 %')
     """
     return f"{100 * share:.0f} %"
-
-
-def _where(shares: list[str], side: str) -> str:
-    return f"importance scores {side} at {', '.join(shares)}" if shares else ""
 
 
 def _left(cut: Cut) -> str:
@@ -148,17 +160,16 @@ def measure_deletion(found: Comparison) -> Deletion:
     group = next(iter(probing.groups.values()), [])
     scores = next(iter(probes.macro_auroc(probing.groups).values()), None)
     costs = relative_costs(found.page, asked)
-    cuts = [Cut(*cut, *(by_importance_and_chance(scores, *cut) if scores else (None, None)), *costs[cut]) for cut in asked]
+    cuts = [Cut(*cut, *(by_importance_and_draws(scores, *cut) if scores else (None, ())), *costs[cut]) for cut in asked]
     trained = {TRAINED[row.value]: float(np.mean([run.result["scores"]["validation"]["macro_auroc"] for run in row.runs]))
                for row in found.rows if row.value in TRAINED}
     return Deletion(scores[CLEAN] if scores else None, tuple(cuts), trained, last_stage_share(found.page), len(group), probing.gaps())
 
 
-def by_importance_and_chance(scores: dict[Probe, Score], part: str, share: float) -> tuple[Score, Score]:
-    """The score of a cut, and the mean score of its draws."""
-    draws = [scores[Probe("settings", settings(part, share, draw))] for draw in DRAWS]
-    chance = Score(float(np.mean([each.estimate for each in draws])), np.mean([each.draws for each in draws], axis=0))
-    return scores[Probe("settings", settings(part, share))], chance
+def by_importance_and_draws(scores: dict[Probe, Score], part: str, share: float) -> tuple[Score, tuple[Score, ...]]:
+    """The score of a cut, and of each of its draws."""
+    by_importance, *draws = (scores[Probe("settings", settings(part, share, draw))] for draw in (None, *DRAWS))
+    return by_importance, tuple(draws)
 
 
 def relative_costs(page: AxisPage, cuts: list[tuple[str, float]]) -> dict[tuple[str, float], tuple[float, float]]:

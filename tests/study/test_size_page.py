@@ -62,7 +62,7 @@ def test_every_cut_is_measured_with_its_control(found):
     deletion = size_page.measure_deletion(found)
     assert [(cut.part, cut.share) for cut in deletion.cuts] == [("tokens", 0.5), ("tokens", 0.1), ("heads", 0.5)]
     assert deletion.n_seeds == 1 and deletion.gaps == "" and deletion.trained == {}
-    assert all(not np.array_equal(cut.importance.draws, cut.control.draws) for cut in deletion.cuts)
+    assert all(len({each.estimate for each in (cut.importance, *cut.draws)}) > 1 for cut in deletion.cuts)
     assert deletion.clean.estimate == pytest.approx(found.rows[0].runs[0].result["scores"]["validation"]["macro_auroc"], abs=1e-3)
     assert len(deletion.figure().axes) == 4
 
@@ -70,8 +70,17 @@ def test_every_cut_is_measured_with_its_control(found):
 def test_chance_is_the_mean_over_the_draws():
     drawn = {Probe("settings", {"keep_heads": 0.5, "keep_draw": draw}): Score(draw / 10, np.full(3, draw)) for draw in size_page.DRAWS}
     own = Score(0.9, np.zeros(3))
-    importance, chance = size_page.by_importance_and_chance(drawn | {Probe("settings", {"keep_heads": 0.5}): own}, "heads", 0.5)
+    importance, draws = size_page.by_importance_and_draws(drawn | {Probe("settings", {"keep_heads": 0.5}): own}, "heads", 0.5)
+    chance = Cut("heads", 0.5, importance, draws, 1, 1).chance
     assert importance is own and chance.estimate == pytest.approx(0.1) and chance.draws.tolist() == [1, 1, 1]
+
+
+def test_one_draw_on_the_other_side_tells_nothing_apart():
+    draws = [score(value, -0.001) for value in (0.80, 0.81, 0.85)]
+    assert Cut("heads", 0.5, score(0.9), tuple(draws), 1, 1).apart
+    assert Cut("heads", 0.5, score(0.7), tuple(draws), 1, 1).apart
+    assert not Cut("heads", 0.5, score(0.84), tuple(draws), 1, 1).apart
+    assert not Cut("heads", 0.5, score(0.9, 0.2), tuple(draws), 1, 1).apart
 
 
 def test_without_weights_the_gap_is_named_and_the_costs_stand(found, run):
@@ -88,7 +97,7 @@ def score(value, spread=0.001):
 
 def told(tokens, heads):
     """The reading of a deletion whose cuts score (importance, chance)."""
-    cuts = [Cut(part, share, score(own), score(control, -0.001), 0.9, 1.1) for part, scores in (("tokens", tokens), ("heads", heads))
+    cuts = [Cut(part, share, score(own), (score(control, -0.001),) * 3, 0.9, 1.1) for part, scores in (("tokens", tokens), ("heads", heads))
             for share, (own, control) in scores.items()]
     return Deletion(score(0.9, -0.002), tuple(cuts), {}, 0.25, 2, "").reading()
 

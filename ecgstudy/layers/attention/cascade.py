@@ -83,11 +83,13 @@ class CascadeStage(nn.Sequential):
     Of N tokens, block i of D works on $N\,s^{i/(D-1)}$ with s = keep_tokens, rounded and never less than one; heads likewise. So
     the first block sees all and the last one the share that is asked for. Importance adds up over the blocks: for a token the
     attention that it has received from all queries and heads, for a head the absolute sum of its output. Each record keeps its own.
+    A dropped token saves its whole way through the later blocks; a dropped head saves its attention, and the linear maps around it are
+    computed in full.
 
     SpAtten (H. Wang, Z. Zhang, S. Han, HPCA 2021, arXiv 2012.09852): cascade token and head pruning, in the encoder's form, without
     its quantisation and its local value pruning. It prunes a trained network; the choice passes no gradient, the rest does.
 
-    draw: leave out as many at random instead, from that seed and the same of every record: a control for the importance.
+    draw: leave out as many at random instead, from that seed and the same for every record: a control for the importance.
     """
 
     def __init__(self, blocks: Sequence[Block], *, keep_tokens: float, keep_heads: float, draw: int | None = None) -> None:
