@@ -120,7 +120,7 @@ def _colour_bar(figure: Figure, image: AxesImage, axes: Sequence[Axes], label: s
     """With a few round numbers: the scale may cover less than a power of ten, where the usual ticks of a logarithmic axis have none."""
     bar = figure.colorbar(image, ax=axes, label=label, aspect=aspect, extend="both")
     low, high = image.norm.vmin, image.norm.vmax
-    ticks = np.unique([float(f"{value:.2g}") for value in np.geomspace(low, high, 5)])
+    ticks = [value for value in np.unique([float(f"{value:.2g}") for value in np.geomspace(low, high, 5)]) if low <= value <= high]
     bar.set_ticks(ticks, labels=[f"{value:g}" for value in ticks])
     bar.minorticks_off()
 
