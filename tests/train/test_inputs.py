@@ -59,7 +59,8 @@ def test_what_is_unknown_is_nan(tiny):
 
 
 def test_an_auxiliary_loss_is_added_and_reaches_its_parameter(tiny, asking):
-    feed = Feed(tiny, np.arange(8), np.eye(9, dtype=np.uint8)[np.arange(len(tiny.table)) % 9], Scaling(0.0, 1000.0), CPU, ("beats", "person"))
+    targets = np.eye(9, dtype=np.uint8)[np.arange(len(tiny.table)) % 9]
+    feed = Feed(tiny, np.arange(8), targets, Scaling(0.0, 1000.0), CPU, ("beats", "person"))
     model = Asking(9)
     losses = multilabel(model, feed.batch(torch.arange(8)), torch.Generator())
     assert losses["loss"].item() == pytest.approx(losses["labels"].item() + 1.0)
