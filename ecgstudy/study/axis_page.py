@@ -16,6 +16,7 @@ from pandas.io.formats.style import Styler
 
 from ecgstudy import files
 from ecgstudy.data.labels import SIMULATED, label_set
+from ecgstudy.errors import RunError
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.study import figures, tables
 from ecgstudy.study.comparison import SIGNIFICANT, Row, compare
@@ -63,9 +64,17 @@ class AxisPage:
                 f"{records}, at most {size.epochs} epoch{'s' * (size.epochs > 1)}, seed{'s' * (len(asked.seeds) > 1)} "
                 f"{_list(asked.seeds)}; {self.axis.label}: {_list(self.names)}.")
 
-    def compare(self) -> Comparison:
-        """Do every run of the page, or read it from the ledger, and compare them on the test fold."""
+    def compare(self, allow_none: bool = False) -> Comparison:
+        """Do every run of the page, or read it from the ledger, and compare them on the test fold.
+
+        Raises RunError where there is not one run to show, unless `allow_none`.
+        """
         outcome = fulfil(self.request, self.plan)
+        if not outcome.finished and not allow_none:
+            asked, why = self.request, f"; the first failed: {outcome.failed[0][1]}" if outcome.failed else ""
+            raise RunError(f"not one of the {len(self.plan)} runs of this page exists for {asked.dataset}, task {asked.task}, profile "
+                           f"{asked.size.name}{why}. Make them with `python -m ecgstudy sweep {self.axis.name} --dataset {asked.dataset} "
+                           f"--task {asked.task} --profile {asked.size.name}`, or run the page with `-p missing train`")
         return Comparison(self, outcome, compare(outcome.finished, self.plan, self.axis.baseline))
 
     def notes(self) -> dict[str, dict[str, float]]:
@@ -152,6 +161,8 @@ def _decided(rows: Sequence[Row], baseline: str) -> str:
 
 
 def _spread(rows: Sequence[Row]) -> str:
+    if len(rows) < 2:
+        return ""
     best = max(rows, key=lambda row: row.measured["macro_auroc"].interval.estimate)
     worst = min(rows, key=lambda row: row.measured["macro_auroc"].interval.estimate)
     gap = best.measured["macro_auroc"].interval.estimate - worst.measured["macro_auroc"].interval.estimate

@@ -37,7 +37,7 @@ def gather(page: AxisPage) -> Found:
     for dataset, task in (*MULTI_LABEL, *SINGLE_LABEL):
         own = (asked.dataset, asked.task) == (dataset, task)
         there = asked if own else replace(asked, dataset=dataset, task=task, missing="name")
-        found[dataset, task] = AxisPage(page.axis, there).compare()
+        found[dataset, task] = AxisPage(page.axis, there).compare(allow_none=True)
     return found
 
 
@@ -114,7 +114,7 @@ def _table(found: Comparison, dataset: str, task: str) -> Any:
 
 
 def _table_of_notes(told: dict[str, float]) -> Any:
-    table = pd.DataFrame([{("", "network"): "crossed shunted"} | {(NOTES, HEADS[name]): show(value, 4) for name, value in told.items()}])
+    table = pd.DataFrame([{("", "network"): readable("crossed_shunted")} | {(NOTES, HEADS[name]): show(value, 4) for name, value in told.items()}])
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return tables.style(table, "What the notes report; nothing measured stands beside it yet.")
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from ecgstudy.errors import RunError
 from ecgstudy.study import comparison
 from ecgstudy.study.axis_page import AxisPage, Comparison
 from ecgstudy.study.profiles import profile
@@ -57,6 +58,17 @@ def test_gaps_limits_and_provenance_are_named(page, made_run):
 
 def test_without_the_baseline_nothing_is_compared(page, made_run):
     assert "Nothing about differences" in read(page, made_run, {"hilo": 1.0}, [0])
+
+
+def test_a_page_without_one_run_says_how_to_make_them(page):
+    asked = dataclasses.replace(page.request, missing="name")
+    with pytest.raises(RunError, match="not one of the 6 runs .* sweep attention_ablation --dataset synthetic --task nine --profile quick"):
+        dataclasses.replace(page, request=asked).compare()
+    assert dataclasses.replace(page, request=asked).compare(allow_none=True).rows == []
+
+
+def test_one_row_has_no_spread(page, made_run):
+    assert "From the highest" not in read(page, made_run, {"mhsa": 1.0}, range(3))
 
 
 def test_the_notes_f1_is_found_wherever_a_variant_names_it():
