@@ -25,7 +25,7 @@ from ecgstudy.study import figures, tables
 from ecgstudy.study.comparison import FEWEST_SEEDS
 from ecgstudy.study.names import readable
 from ecgstudy.study.probed import Probed
-from ecgstudy.study.probes import CLEAN, Probe, Score, macro_auroc
+from ecgstudy.study.probes import CLEAN, Probe, Score, macro_auroc, mean
 from ecgstudy.study.variants import axis
 
 BANDS = ((0.5, 2.0), (2.0, 5.0), (5.0, 10.0), (10.0, 15.0), (15.0, 20.0), (20.0, 30.0), (30.0, 45.0))       # Hz
@@ -55,11 +55,6 @@ def losses(groups: Mapping[str, Sequence[Probed]]) -> Losses:
     for label, (name, entry) in runs.items():
         found.setdefault(name, {})[entry.experiment.seed] = [scores[label][CLEAN] - scores[label][probe] for probe in PROBES]
     return found
-
-
-def mean(scores: Sequence[Score]) -> Score:
-    """Of scores on the same draws."""
-    return Score(float(np.mean([each.estimate for each in scores])), np.mean([each.draws for each in scores], axis=0))
 
 
 def by_band(of_network: Mapping[int, Sequence[Score]]) -> list[Interval]:

@@ -31,7 +31,8 @@ FIELDS = {"schema", "key", "experiment", "data_digest", "environment", "probes",
 class Probed:
     """One run on its validation fold under P probes.
 
-    result: what was probed, how, where and by which code. logits: float32 [P, R, K]. targets: uint8 [R, K]. records, patients: [R].
+    result: what was probed, how, where and by which code. logits: float16 [P, R, K], half the size in the repository, and precise
+    enough to rank records by. targets: uint8 [R, K]. records, patients: [R].
     """
 
     result: dict[str, Any]
@@ -58,6 +59,7 @@ class Probed:
 def describe_probed(run: Run, probes: list[list], logits: np.ndarray, targets: np.ndarray, records: np.ndarray, patients: np.ndarray,
                     environment: dict[str, Any]) -> Probed:
     """What was measured, with all that a reader needs to trust it. probes: [kind, value] of each, in the order of `logits`."""
+    logits = logits.astype(np.float16)
     result = {"schema": PROBE_SCHEMA, "key": run.key, "experiment": run.result["experiment"], "data_digest": run.result["data"]["digest"],
               "environment": environment, "probes": _plain(probes), "macro_auroc": _scores(run.experiment, logits, targets)}
     return Probed(result, logits, targets, records, patients)
@@ -84,7 +86,7 @@ def require_of(run: Run, entry: Probed) -> None:
     if entry.key != run.key or not np.array_equal(entry.records, own.validation_records) or \
             not np.array_equal(entry.targets, own.validation_targets):
         raise DataError(f"the probes of {entry.key[:12]} are not of run {run.key[:12]} and its validation records; probe the run again")
-    apart = float(np.abs(entry.logits[0] - own.validation_logits).mean())
+    apart = float(np.abs(entry.logits[0].astype(np.float32) - own.validation_logits).mean())
     if apart > CLOSE:
         raise DataError(f"the weights of run {run.key[:12]} give clean logits {apart:.2f} away from the stored ones on average; remove the "
                         "run's folder and train it again")

@@ -14,7 +14,7 @@ from ecgstudy.models import build_model
 from ecgstudy.study import figures, probes, size_figures, tables
 from ecgstudy.study.axis_page import SIGNAL, AxisPage, Comparison, save_picture
 from ecgstudy.study.complexity import latency, macs
-from ecgstudy.study.probes import CLEAN, Probe, Score
+from ecgstudy.study.probes import CLEAN, Probe, Score, mean
 from ecgstudy.train.seeds import scoped_seed
 
 PARTS = {"tokens": "keep_tokens", "heads": "keep_heads"}        # and the setting that keeps a share of them
@@ -50,7 +50,7 @@ class Cut:
     @property
     def chance(self) -> Score:
         """The mean over the draws."""
-        return Score(float(np.mean([each.estimate for each in self.draws])), np.mean([each.draws for each in self.draws], axis=0))
+        return mean(self.draws)
 
     @property
     def gained(self) -> Interval:

@@ -114,7 +114,8 @@ def _table(found: Comparison, dataset: str, task: str) -> Any:
 
 
 def _table_of_notes(told: dict[str, float]) -> Any:
-    table = pd.DataFrame([{("", "network"): readable("crossed_shunted")} | {(NOTES, HEADS[name]): show(value, 4) for name, value in told.items()}])
+    grey = {(NOTES, HEADS[name]): show(value, 4) for name, value in told.items()}
+    table = pd.DataFrame([{("", "network"): readable("crossed_shunted")} | grey])
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return tables.style(table, "What the notes report; nothing measured stands beside it yet.")
 
