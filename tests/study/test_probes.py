@@ -93,7 +93,7 @@ def test_the_clean_probe_is_the_run_and_the_test_fold_stays_shut(run, tiny, monk
     entry = probes.probe(run, [SHIFT, LONGER], tiny)
     assert set(entry.records) == set(tiny.table["record_id"][tiny.table["fold"] == 9])
     np.testing.assert_allclose(entry.logits[0], run.predictions.validation_logits, rtol=1e-3, atol=1e-4)        # half precision
-    assert entry.macro_auroc[0] == pytest.approx(run.result["scores"]["validation"]["macro_auroc"])
+    assert entry.macro_auroc[0] == pytest.approx(run.result["scores"]["validation"]["macro_auroc"], abs=2e-3)
     assert entry.logits.shape == (3, *run.predictions.validation_logits.shape)
     assert not np.allclose(entry.logits[0], entry.logits[1]) and not np.allclose(entry.logits[0], entry.logits[2])
 
