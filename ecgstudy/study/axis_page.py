@@ -60,8 +60,9 @@ class AxisPage:
         """What this page will do, as Markdown, before it does it."""
         asked, size = self.request, self.request.size
         records = f"{size.n_training:,} training records" if size.n_training else "all training records"
-        return (f"**This page:** data set `{asked.dataset}`, task `{asked.task}`, profile `{size.name}`: {describe_network(size)}, "
-                f"{records}, at most {size.epochs} epoch{'s' * (size.epochs > 1)}, seed{'s' * (len(asked.seeds) > 1)} "
+        own = any(self.axis.variants[name].model == "inception_former" for name in self.names)
+        return (f"**This page:** data set `{asked.dataset}`, task `{asked.task}`, profile `{size.name}`: "
+                f"{f'{describe_network(size)}, ' if own else ''}{records}, at most {size.epochs} epoch{'s' * (size.epochs > 1)}, seed{'s' * (len(asked.seeds) > 1)} "
                 f"{_list(asked.seeds)}; {self.axis.label}: {_list(self.names)}.")
 
     def compare(self, allow_none: bool = False) -> Comparison:
