@@ -61,9 +61,10 @@ class AxisPage:
         asked, size = self.request, self.request.size
         records = f"{size.n_training:,} training records" if size.n_training else "all training records"
         own = any(self.axis.variants[name].model == "inception_former" for name in self.names)
-        return (f"**This page:** data set `{asked.dataset}`, task `{asked.task}`, profile `{size.name}`: "
-                f"{f'{describe_network(size)}, ' if own else ''}{records}, at most {size.epochs} epoch{'s' * (size.epochs > 1)}, seed{'s' * (len(asked.seeds) > 1)} "
-                f"{_list(asked.seeds)}; {self.axis.label}: {_list(self.names)}.")
+        parts = [*([describe_network(size)] if own else []), records, f"at most {size.epochs} epoch{'s' * (size.epochs > 1)}",
+                 f"seed{'s' * (len(asked.seeds) > 1)} {_list(asked.seeds)}"]
+        return (f"**This page:** data set `{asked.dataset}`, task `{asked.task}`, profile `{size.name}`: {', '.join(parts)}; "
+                f"{self.axis.label}: {_list(self.names)}.")
 
     def compare(self, allow_none: bool = False) -> Comparison:
         """Do every run of the page, or read it from the ledger, and compare them on the test fold.
