@@ -1,6 +1,7 @@
 """The ledger that the book shows: every entry agrees with its own predictions, was made by committed code, and none is a smoke run."""
 
 import json
+import re
 
 import pytest
 
@@ -10,6 +11,7 @@ from ecgstudy.study.notebooks import read_notebook
 from ecgstudy.study.pages import Book, code_of
 
 RESULTS = files.repository() / "book" / "results"
+EXECUTED = files.repository() / "book" / "executed"
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +45,25 @@ def test_the_runs_of_a_table_are_comparable(runs):
     """One data set, task and profile: one preparation of the data, one set of test records, test labels included."""
     groups = {}
     for run in runs:
-        groups.setdefault((run.experiment.dataset, run.experiment.task, run.experiment.profile), []).append(run)
+        e = run.experiment
+        groups.setdefault((e.dataset, e.task, e.profile, e.tested_on), []).append(run)
     for group in groups.values():
         assert len({run.result["data"]["digest"] for run in group}) == 1
         assert len({run.predictions.test_records.tobytes() + run.predictions.test_targets.tobytes() for run in group}) == 1
 
 
-def test_page_04_stands_on_the_ledger(runs):
-    executed = read_notebook(files.repository() / "book" / "executed" / "04_attention_ablation.ipynb")
-    page = next(page for page in Book(files.repository()).pages("04"))
+@pytest.mark.parametrize("path", sorted(EXECUTED.rglob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_kept_page_is_todays_and_stands_on_the_ledger(path, runs):
+    """Its code cells are those of its notebook; every run that it names is in the ledger, and every run of its plan there is named."""
+    executed, name = read_notebook(path), str(path.relative_to(EXECUTED).with_suffix(""))
+    page = next(page for page in Book(files.repository()).pages() if page.name == name)
     assert code_of(executed) == code_of(read_notebook(page.notebook)), "run the page again and keep it: its code cells have changed"
-    told = executed["metadata"]["ecgstudy"]["parameters"]
-    seeds = [int(seed) for seed in str(told["seeds"]).split(",")]
-    wanted = plans.PLANS["attention_ablation"](told["dataset"], told["task"], told["profile"], seeds=seeds)
-    assert all(ledger.find(runs, experiment) for experiment in wanted)
-    shown = json.dumps(executed)
-    for run in runs:
-        if run.experiment in wanted:
-            assert run.key[:12] in shown
+    shown, known = json.dumps(executed), {run.key[:12] for run in runs}
+    named = set(re.findall(r"\\n\| ([0-9a-f]{12}) \|", shown))
+    assert named <= known
+    told, plan = executed["metadata"]["ecgstudy"]["parameters"], plans.PLANS.get(re.sub(r"^(.*/)?(\d+_)?", "", name))
+    if plan is None:
+        return
+    wanted = plan(told["dataset"], told["task"], told["profile"], seeds=[int(seed) for seed in str(told["seeds"]).split(",")])
+    made = {run.key[:12] for run in runs if run.experiment in wanted}
+    assert made and made <= named
