@@ -108,6 +108,7 @@ class ImEcg(nn.Module):
              "Grad-CAM is read at the output of the merging convolution.",
              "Kernels are given at 100 Hz and grow with the sampling rate; strides do not."),
     sizes={"study": ({}, 1_609_161), "half": ({"width": 16}, 6_412_681), "paper": ({"width": 32}, 25_602_825)},
+    quick={"width": 4, "pairs": (1, 1, 1)},
 )
 def im_ecg(signal: SignalSpec, n_classes: int, *, width: int = 8, pairs: Sequence[int] = (1, 3, 5), stem_kernel: int = 50, kernel: int = 15,
            tails: Sequence[int] = (5, 7, 15), area_leads: int = 3, row_leads: int = 1, reduction: int = 4,
