@@ -51,7 +51,8 @@ Markdown(page.what_runs() + "\n\n" + paper_page.about(page))
 # ## The network
 #
 # A stem of half a second; two stages of area and row scans; three tails of different kernels side by side; a 1 × 1 convolution that merges them. Strides act
-# on time alone: 1000 samples become 63 columns, and twelve rows stay twelve. Each block has a projection past it and a squeeze-and-excitation gate.
+# on time alone: 1000 samples become 63 columns, and twelve rows stay twelve. Each block has a projection past it and a squeeze-and-excitation gate. The tables
+# show the study's size; the short profiles train a narrower and shallower one, `quick` in the registry, because two processor cores should not need an hour.
 
 # %%
 paper_page.shape_table(page, depth=2)
@@ -62,8 +63,9 @@ paper_page.size_table(page)
 # %% [markdown]
 # ## Scores
 #
-# Under the study's protocol, beside a plain ResNet18: folds 1–8 train, 9 chooses the epoch and the thresholds, 10 is opened once. No grey column stands beside
-# these numbers: what the paper itself reports could not be established from the sources that were at hand, and a remembered number is worse than none.
+# Under the study's protocol, beside a plain ResNet18: folds 1–8 train, 9 chooses the epoch and the thresholds, 10 is opened once. The grey number of ResNet18
+# is the study notes', on CPSC2018. IM-ECG has none: what the paper reports could not be established from the sources that were at hand, and a remembered
+# number is worse than none.
 
 # %%
 found = page.compare()
@@ -85,7 +87,7 @@ explained.figure(found)
 # One record proves nothing, so the next figure asks the whole validation fold (at most 256 records, evenly spread). Left: how much of a class's map each lead
 # holds, on records with the class. Right: the same minus its mean over records *without* the class. What the network always draws from a lead cancels there.
 
-# %% mystnb={"figure": {"name": "fig-im-ecg-leads", "caption": "Share of each lead in a class's Grad-CAM map, mean over validation records with the class (left; in brackets how many), and minus the mean over records without it (right). An even map would give each lead a twelfth."}, "image": {"alt": "Two heat maps with a row for each class and a column for each of the twelve leads: shares of the map, and their difference to records without the class."}}
+# %% mystnb={"figure": {"name": "fig-im-ecg-leads", "caption": "Share of each lead in a class's Grad-CAM map, mean over validation records with the class (left; in brackets how many), and minus the mean over records without it (right). An even map would give each lead a twelfth. Grey: no such record, or only empty maps."}, "image": {"alt": "Two heat maps with a row for each class and a column for each of the twelve leads: shares of the map, and their difference to records without the class."}}
 figures.closed(im_ecg.lead_figure(seen))
 
 # %% [markdown]

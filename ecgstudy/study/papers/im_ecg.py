@@ -97,12 +97,14 @@ class Explained:
 
     def words(self) -> str:
         """What the picture shows, as Markdown."""
-        shares = self.heat.sum(axis=1) / max(self.heat.sum(), 1e-12)
-        strongest = ", ".join(f"{LEADS[lead]} {100 * shares[lead]:.0f} %" for lead in np.argsort(-shares)[:3])
         carries = "carries" if self.seen.records.targets[self.row, self.k] else "does not carry"
-        return (f"**The picture.** The record {carries} {self.class_name}, and the network gives it {self.chance:.2f}. The leads with the "
-                f"largest share of the map are {strongest}; an even map would give each of the {len(LEADS)} leads "
-                f"{100 / len(LEADS):.0f} %.")
+        told = f"**The picture.** The record {carries} {self.class_name}, and the network gives it {self.chance:.2f}."
+        if not self.heat.any():
+            return f"{told} The map is empty: to this network nothing in the record speaks for the class."
+        shares = self.heat.sum(axis=1) / self.heat.sum()
+        strongest = ", ".join(f"{LEADS[lead]} {100 * shares[lead]:.0f} %" for lead in np.argsort(-shares)[:3])
+        return (f"{told} The leads with the largest share of the map are {strongest}; an even map would give each of the {len(LEADS)} "
+                f"leads {100 / len(LEADS):.0f} %.")
 
 
 def explain(seen: Evidence) -> Explained:
@@ -146,9 +148,10 @@ def lead_figure(seen: Evidence) -> Figure:
         figure, axes = plt.subplots(1, 2, figsize=(11, 0.38 * len(counts) + 1.9), layout="constrained", sharey=True)
         largest = max(np.nanmax(np.abs(change), initial=0.0), 1e-6)
         for axis, values, palette, low, high, label in (
-                (axes[0], with_class, "Oranges", 0.0, None, "share of the map"),
-                (axes[1], change, "RdBu_r", -largest, largest, "minus the share without it")):
-            drawn = axis.imshow(100 * values, aspect="auto", cmap=palette, vmin=100 * low, vmax=high and 100 * high)
+                (axes[0], with_class, "Oranges", 0.0, np.nanmax(with_class, initial=1e-6), "share of the map"),
+                (axes[1], change, "RdBu_r", -largest, largest, "difference of shares")):
+            drawn = axis.imshow(100 * values, aspect="auto", cmap=palette, vmin=100 * low, vmax=100 * high)
+            axis.set_facecolor("#dddddd")                                               # where there is nothing to average
             axis.set_xticks(range(len(LEADS)), LEADS, fontsize=9)
             figure.colorbar(drawn, ax=axis, label=f"{label} (%)", pad=0.02)
         axes[0].set_yticks(range(len(counts)), [f"{name} ({n})" for name, n in zip(seen.records.classes, counts, strict=True)])
