@@ -12,8 +12,9 @@ EXTRAS   := study,book,dev
 NOTEBOOK ?= notebooks/04_attention_ablation.ipynb
 DATASET  ?=
 RESULT   ?= out.ipynb
-# Paths of the tests, or options of pytest.
+# Paths of the tests, or options of pytest; and how many processes share them.
 TESTS    ?=
+JOBS     ?= 2
 
 .PHONY: help environment study test book clean
 
@@ -39,7 +40,7 @@ study: $(STAMP)
 	@echo "Its picture:           $$(ls -t runs/$(basename $(notdir $(NOTEBOOK)))-*.png 2>/dev/null | head -1)"
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(JOBS) $(TESTS)
 
 book: $(STAMP)
 	$(BIN)/python -m ecgstudy.book

@@ -66,6 +66,34 @@ def fit_length(signal: np.ndarray, n_samples: int) -> tuple[np.ndarray, int]:
     return fitted, recorded
 
 
+STOP_EDGE = 0.5         # Hz from full gain to none, centred on each end of a stopped band
+
+
+def band_stop(signals: np.ndarray, fs: int, low: float, high: float) -> np.ndarray:
+    """Remove the frequencies from `low` to `high` hertz: float32, of the shape of signals [..., T].
+
+    The signal is mirrored at both ends, split into cosines (DCT-II), weighed by `stop_gain` and put together again. So the phase is
+    not changed, an end is no jump, and the parts that touching bands remove add up to what one wide band removes. Low 0 removes all
+    below `high`, the mean with it; high at fs / 2 or above all over `low`. Give recorded samples only: padding is not a signal.
+    """
+    if not 0 <= low < high or low >= fs / 2 or (low == 0 and high >= fs / 2):
+        raise ConfigurationError(f"band_stop is ({low}, {high}) Hz; give (low, high) with 0 <= low < high that leaves something of 0 to "
+                                 f"{fs / 2:g} Hz")
+    from scipy.fft import dct, idct
+
+    frequency = np.arange(signals.shape[-1]) * fs / (2 * signals.shape[-1])
+    gain = stop_gain(frequency, low, high if high < fs / 2 else np.inf)
+    return idct(dct(np.asarray(signals, np.float64), norm="ortho") * gain, norm="ortho").astype(np.float32)
+
+
+def stop_gain(frequency: np.ndarray, low: float, high: float) -> np.ndarray:
+    """The gain at each frequency: 1 outside the band, 0 inside, a half at its ends, and half a cosine `STOP_EDGE` wide between."""
+    def above(edge: float) -> np.ndarray:
+        return 0.5 - 0.5 * np.cos(np.pi * np.clip((frequency - edge) / STOP_EDGE + 0.5, 0, 1))
+
+    return 1 - (above(low) if low else 1.0) + above(high)
+
+
 OUTPUTS_PER_BLOCK = 20
 
 

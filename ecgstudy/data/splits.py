@@ -60,7 +60,8 @@ def split(prepared: Prepared, label_set: LabelSet) -> Split:
 
 
 def open_test(split: Split) -> np.ndarray:
-    """The test rows. A run opens them once, after its weights and thresholds are chosen; each opening is logged."""
+    """The test rows. A run opens them once, after its weights and thresholds are chosen (a watched run, for page 02's oracle rows,
+    before, without letting them choose anything); each opening is logged."""
     logger.info("the test fold is opened: %d records", len(split._test))
     return split._test
 

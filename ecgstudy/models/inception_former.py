@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgstudy.errors import ConfigurationError, require_known
-from ecgstudy.layers.attention.cascade import CascadeAttention, CascadeStage, require_share
+from ecgstudy.layers.attention.cascade import CascadeAttention, CascadeStage, require_draw, require_share
 from ecgstudy.layers.blocks import Layer
 from ecgstudy.layers.channel import GATES
 from ecgstudy.layers.checks import require_count, require_counts, require_divisible, require_odd
@@ -83,7 +83,7 @@ def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mh
                      pattern: Sequence[str] = ("L", "L", "LG", "G"), stem_kernels: Sequence[int] = (39, 19, 9),
                      position: str = "none", position_kernel: int | None = None, gate: str = "none",
                      mixer: str = "mlp", pooling: str = "mean", semantic_tokens: bool = False, keep_tokens: float = 1.0,
-                     keep_heads: float = 1.0) -> nn.Module:
+                     keep_heads: float = 1.0, keep_draw: int | None = None) -> nn.Module:
     """The base network, and every variant of it that the study compares.
 
     | part | blocks | output at 12 x 1000 |
@@ -144,7 +144,8 @@ def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mh
     | keep_tokens, keep_heads below 1 | the share that SpAtten's cascade leaves at the last block, see `CascadeStage` | the tokens kept |
 
     The cascade has the parameters of the network without it, so that trained weights can be pruned; it needs two blocks or more,
-    and the mean for its pooling. `kept_tokens` of the network tells which tokens stayed.
+    and the mean for its pooling. `kept_tokens` of the network tells which tokens stayed. keep_draw, a number from 0, has the
+    cascade keep as many at random, from that seed, instead of the important ones: the control.
 
     All kernels (but the patch fusion's) and the window are in samples or tokens at 100 Hz and grow with the sampling rate.
 
@@ -164,6 +165,7 @@ def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mh
     check_widths(spelled, widths, len(kernels), heads, len(stem_kernels) + 1)
     check_names(spelled, attention, position, position_kernel, gate, mixer)
     pruned = min(require_share("keep_tokens", keep_tokens), require_share("keep_heads", keep_heads)) < 1
+    require_draw("keep_draw", keep_draw, pruned)
     check_last_stage(spelled[-1], attention, position, require_known("pooling", pooling, POOLINGS), semantic_tokens, pruned)
 
     kernel = odd_at_rate(require_odd("position_kernel", 3 if position_kernel is None else position_kernel), signal)
@@ -180,7 +182,8 @@ def inception_former(signal: SignalSpec, n_classes: int, *, attention: str = "mh
     stages = [shelf.stage(*stage) for stage in zip(spelled, widths, lengths, strict=True)]
     if pruned:
         cascading = replace(shelf, attend=lambda index, n_tokens: partial(CascadeAttention, n_heads=heads))
-        stages[-1] = CascadeStage(cascading.stage(spelled[-1], widths[-1], lengths[-1]), keep_tokens=keep_tokens, keep_heads=keep_heads)
+        stages[-1] = CascadeStage(cascading.stage(spelled[-1], widths[-1], lengths[-1]), keep_tokens=keep_tokens, keep_heads=keep_heads,
+                                  draw=keep_draw)
 
     entries: list[list[nn.Module]] = [[] for _ in widths]
     if position in ADDED_ONCE:

@@ -112,8 +112,9 @@ class Comparison:
     def reading(self, limits: Sequence[str] = ()) -> str:
         """What can and what cannot be concluded, as Markdown, from the numbers of this run alone. limits: the page's own."""
         asked, baseline = self.page.request, self.page.axis.baseline
-        parts = [_decided(self.rows, baseline), _spread(self.rows), _widest_class(self.rows), _limits(asked, self.rows, limits),
-                 _gaps(self.outcome, self.page.plan), _settle(asked, self.page.axis)]
+        parts = [_decided(self.rows, baseline), _spread(self.rows), _widest_class(self.rows),
+                 _limits(asked, self.rows, bool(self.page.notes()), limits), _gaps(self.outcome, self.page.plan),
+                 _settle(asked, self.page.axis)]
         return "\n\n".join(part for part in parts if part) + "\n\n" + provenance(self.outcome.finished, self.page.plan)
 
 
@@ -178,7 +179,7 @@ def _widest_class(rows: Sequence[Row]) -> str:
             "several such gaps, picked after looking: a hint to test, not a finding.")
 
 
-def _limits(asked: Request, rows: Sequence[Row], own: Sequence[str]) -> str:
+def _limits(asked: Request, rows: Sequence[Row], noted: bool, own: Sequence[str]) -> str:
     limits = []
     if asked.size.name != "full":
         limits.append(f"this is the `{asked.size.name}` profile: a narrow network, few records, few epochs; an order found here need "
@@ -189,7 +190,7 @@ def _limits(asked: Request, rows: Sequence[Row], own: Sequence[str]) -> str:
                       "the five of the full profile")
     if asked.dataset in SIMULATED:
         limits.append("the records are simulated: they test whether a network *can* find known evidence, not how it fares in a clinic")
-    elif asked.dataset != "cpsc":
+    elif asked.dataset != "cpsc" and noted:
         limits.append(f"these are {asked.dataset} records, so the notes' CPSC2018 numbers in grey are no reference for them")
     text = "; ".join([*limits, *own])
     return f"**What cannot.** {text[0].upper()}{text[1:]}." if text else ""

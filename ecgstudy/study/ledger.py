@@ -32,7 +32,10 @@ FIELDS = {"schema", "key", "experiment", "data", "environment", "training", "thr
 
 @dataclass(frozen=True)
 class Predictions:
-    """Logits and targets [R, K] of the validation and test folds, with record and patient ids [R]."""
+    """Logits and targets [R, K] of the validation and test folds, with record and patient ids [R].
+
+    oracle_epoch_logits: float16 [E, R, K], the test fold after each epoch of a watched run; None otherwise.
+    """
 
     validation_logits: np.ndarray
     validation_targets: np.ndarray
@@ -41,11 +44,12 @@ class Predictions:
     test_targets: np.ndarray
     test_records: np.ndarray
     test_patients: np.ndarray
+    oracle_epoch_logits: np.ndarray | None = None
 
     def to_bytes(self) -> bytes:
         """A compressed .npz of plain arrays, byte-identical for equal content."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **dataclasses.asdict(self))
+        np.savez_compressed(buffer, **{name: array for name, array in dataclasses.asdict(self).items() if array is not None})
         return buffer.getvalue()
 
     @classmethod
@@ -56,7 +60,8 @@ class Predictions:
                 if (size := sum(member.file_size for member in archive.infolist())) > LARGEST:
                     raise ValueError(f"{size} bytes when unpacked, expected at most {LARGEST}")
             with np.load(path, allow_pickle=False) as arrays:
-                read = cls(**{field.name: arrays[field.name] for field in dataclasses.fields(cls)})
+                names = {field.name for field in dataclasses.fields(cls)}
+                read = cls(**{name: arrays[name] for name in names - ({"oracle_epoch_logits"} - set(arrays.files))})
         except Exception as error:      # NumPy and zipfile raise a dozen kinds for a damaged file
             raise DataError(f"{path} does not hold predictions ({type(error).__name__}: {error}); remove the run and make it "
                             "again") from None
@@ -67,6 +72,11 @@ class Predictions:
                     (targets < 0).any() or any(each.dtype.kind != "U" or each.shape != logits.shape[:1] for each in named):
                 raise DataError(f"{path}: the {fold} arrays are not logits [R, K], targets of 0 and 1, and {R_IDS[fold]}; remove "
                                 "the run and make it again")
+        epochs = read.oracle_epoch_logits
+        if epochs is not None and (epochs.dtype != np.float16 or epochs.ndim != 3 or epochs.shape[1:] != read.test_logits.shape
+                                   or not np.isfinite(epochs).all()):
+            raise DataError(f"{path}: oracle_epoch_logits is {epochs.dtype} {epochs.shape}, expected finite float16 [epochs, R, K] with "
+                            f"{read.test_logits.shape} test logits; remove the run and make it again")
         return read
 
 
@@ -137,6 +147,7 @@ def read_run(path: Path) -> Run:
         raise DataError(f"{path}: {predictions.name} is missing or is not the file that was scored")
     _require_thresholds(path, result["thresholds"], experiment.labels)
     run = Run(result, predictions)
+    _require_epochs(path, run)
     if (scores := recompute(run)) != result["scores"]:
         raise DataError(f"{path} was edited: its predictions give macro_auroc {scores['test']['macro_auroc']} on test, it states "
                         "other scores")
@@ -150,6 +161,16 @@ def _require_thresholds(path: Path, thresholds: Any, labels: LabelSet) -> None:
     if not (numbers if labels.multilabel else thresholds is None):
         raise DataError(f"{path} was edited: its thresholds are {reprlib.repr(thresholds)}, expected "
                         f"{f'{len(labels.classes)} probabilities' if labels.multilabel else 'null'}")
+
+
+def _require_epochs(path: Path, run: Run) -> None:
+    """Test logits after every epoch of a watched run, and of no other."""
+    kept = run.predictions.oracle_epoch_logits
+    found = 0 if kept is None else len(kept)
+    wanted = len(run.result["training"]["history"]) if run.experiment.watch_test else 0
+    if found != wanted:
+        raise DataError(f"{path}: its predictions hold the test fold after {found} epochs, expected {wanted}; remove the run and make "
+                        "it again")
 
 
 def recompute(run: Run) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from functools import partial
 from ecgstudy.data.labels import label_set
 from ecgstudy.errors import ConfigurationError, require_known
 from ecgstudy.study.profiles import profile, supervised
+from ecgstudy.study.protocol_plan import protocol
 from ecgstudy.study.variants import AXES, Axis
 from ecgstudy.train.experiment import Experiment
 
@@ -62,4 +63,4 @@ def transfer(dataset: str, task: str = "", profile_name: str = "auto", names: Se
 
 
 PLANS: dict[str, Plan] = {name: partial(compared, axis) for name, axis in AXES.items()} | {
-    "simulated_to_real": simulated_to_real, "transfer": transfer}
+    "protocol": protocol, "simulated_to_real": simulated_to_real, "transfer": transfer}

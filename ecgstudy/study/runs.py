@@ -10,7 +10,8 @@ import logging
 import os
 import subprocess
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,13 @@ import torch
 
 from ecgstudy import __version__, files
 from ecgstudy.data.dataset import Prepared
-from ecgstudy.data.labels import as_published_by
+from ecgstudy.data.labels import LabelSet, as_published_by
 from ecgstudy.data.splits import open_test, split
 from ecgstudy.errors import ConfigurationError, RunError
 from ecgstudy.evaluate.metrics import probabilities
 from ecgstudy.evaluate.thresholds import fit_thresholds
 from ecgstudy.models import build_model
+from ecgstudy.models.registry import model_entry
 from ecgstudy.progress import progress
 from ecgstudy.study import ledger
 from ecgstudy.study.complexity import count_parameters
@@ -31,7 +33,7 @@ from ecgstudy.study.ledger import Predictions, Run
 from ecgstudy.train.checkpoint import Checkpoints, load_weights, save_weights
 from ecgstudy.train.device import describe, resolve_device, resolve_precision
 from ecgstudy.train.experiment import RESULT_SCHEMA, Experiment
-from ecgstudy.train.feed import Feed, fit_scaling
+from ecgstudy.train.feed import Feed, Scaling, fit_scaling
 from ecgstudy.train.loop import Bar, Progress, fit, n_steps, name_of, predict
 from ecgstudy.train.seeds import scoped_seed
 
@@ -106,22 +108,24 @@ def _train(experiment: Experiment, prepared: Prepared, tested: Prepared | None, 
     rows = training_rows(experiment, parts.training)
     scaling = fit_scaling(prepared, rows)
     model = build(experiment, prepared)
-    validation = Feed(prepared, parts.validation, targets, scaling, device)
+    inputs = model_entry(experiment.model).inputs
+    validation = Feed(prepared, parts.validation, targets, scaling, device, inputs)
     checkpoints = Checkpoints(place, key)
+    asked, tested_data = (as_published_by(labels, tested.dataset), tested) if tested else (labels, prepared)
+    watched = _TestFold.open(tested_data, asked, scaling, device, inputs) if experiment.watch_test else None
     own_bar = contextlib.nullcontext(bar) if bar else progress(total=n_steps(experiment, len(rows)), desc=name_of(experiment), unit="step")
     with own_bar as told:
-        at = fit(model, experiment, Feed(prepared, rows, targets, scaling, device), validation, device=device, checkpoints=checkpoints,
-                 bar=told, deadline=deadline)
+        at = fit(model, experiment, Feed(prepared, rows, targets, scaling, device, inputs), validation, device=device,
+                 checkpoints=checkpoints, bar=told, deadline=deadline, watched=watched and watched.feed)
     load_weights(checkpoints.best_path(at.best_epoch), model)
 
     logits = predict(model, validation, experiment, device)
     thresholds = fit_thresholds(probabilities(logits, True), targets[parts.validation]) if labels.multilabel else None
     data = {"digest": data_digest(prepared, tested), "settings": prepared.settings}
-    asked, tested = (as_published_by(labels, tested.dataset), tested) if tested else (labels, prepared)
-    test_rows, test_targets = open_test(split(tested, asked)), asked.encode(tested.statements())    # the only look at a test fold
-    test_logits = predict(model, Feed(tested, test_rows, test_targets, scaling, device), experiment, device)
-    predictions = Predictions(logits, targets[parts.validation], _column(prepared, "record_id", parts.validation), test_logits,
-                              test_targets[test_rows], _column(tested, "record_id", test_rows), _column(tested, "patient_id", test_rows))
+    test = watched or _TestFold.open(tested_data, asked, scaling, device, inputs)       # the only look at a test fold
+    predictions = Predictions(logits, targets[parts.validation], _column(prepared, "record_id", parts.validation),
+                              predict(model, test.feed, experiment, device), test.targets, test.records, test.patients,
+                              torch.stack(at.watched).numpy() if watched else None)
     content = predictions.to_bytes()
     files.write_atomically(place / "predictions.npz", lambda file: file.write(content))
     result = _describe(experiment, data, key, device, model, at, len(rows), predictions)
@@ -133,6 +137,22 @@ def _train(experiment: Experiment, prepared: Prepared, tested: Prepared | None, 
     files.write_json(place / "result.json", result)
     checkpoints.clear()
     return ledger.read_run(place / "result.json")
+
+
+@dataclass(frozen=True)
+class _TestFold:
+    """The test fold of a run, opened: its feed, targets [R, K], record ids and patient ids [R]."""
+
+    feed: Feed
+    targets: np.ndarray
+    records: np.ndarray
+    patients: np.ndarray
+
+    @classmethod
+    def open(cls, tested: Prepared, labels: LabelSet, scaling: Scaling, device: torch.device, inputs: Sequence[str]) -> _TestFold:
+        rows, targets = open_test(split(tested, labels)), labels.encode(tested.statements())
+        return cls(Feed(tested, rows, targets, scaling, device, inputs), targets[rows], _column(tested, "record_id", rows),
+                   _column(tested, "patient_id", rows))
 
 
 def _column(prepared: Prepared, name: str, rows: np.ndarray) -> np.ndarray:

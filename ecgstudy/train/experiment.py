@@ -13,11 +13,13 @@ from typing import Any
 from ecgstudy import files
 from ecgstudy.data.labels import LabelSet, as_published_by, label_set
 from ecgstudy.errors import ConfigurationError, require_known
+from ecgstudy.train.augment import AUGMENTATIONS
 
 RESULT_SCHEMA = 1       # raised when the meaning of a stored result changes; part of every key
 PROFILES = ("smoke", "quick", "full")
 SCHEDULES = ("step", "cosine", "constant")
 PRECISIONS = ("auto", "fp32", "bf16")
+LEFT_OUT = {"tested_on": "", "augmentation": (), "watch_test": False}     # of the JSON, so that older keys stand
 
 Scalar = str | int | float | bool
 Setting = Scalar | tuple[Scalar, ...]
@@ -38,6 +40,9 @@ class Experiment:
     schedule: "step" multiplies the rate by `schedule_factor` every `schedule_step` epochs; "cosine" falls to 0 over `epochs`.
     precision: "auto" is bf16 on CUDA and fp32 on the CPU, where bf16 is emulated and several times slower.
     tested_on: another data set whose test fold is scored instead, on the classes that the two share; "" for the own one.
+    augmentation: names of `train.augment` that training batches go through, kept sorted; each name once.
+    watch_test: keep the test fold's logits after each epoch, for the oracle rows of page 02 alone. They choose nothing, and the
+    run's key is not that of the same run unwatched.
     """
 
     dataset: str
@@ -58,6 +63,8 @@ class Experiment:
     precision: str = "auto"
     subset_seed: int = 0
     tested_on: str = ""
+    augmentation: tuple[str, ...] = ()
+    watch_test: bool = False
 
     def __post_init__(self) -> None:
         labels = label_set(self.dataset, self.task)
@@ -66,6 +73,11 @@ class Experiment:
         require_known("profile", self.profile, PROFILES)
         require_known("schedule", self.schedule, SCHEDULES)
         require_known("precision", self.precision, PRECISIONS)
+        object.__setattr__(self, "augmentation", tuple(sorted(self.augmentation)))
+        for name in self.augmentation:
+            require_known("augmentation", name, tuple(AUGMENTATIONS))
+        if len(set(self.augmentation)) < len(self.augmentation):
+            raise ConfigurationError(f"augmentation is {', '.join(self.augmentation)}; name each once")
         for name in ("epochs", "patience", "batch_size", "schedule_step"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be at least 1")
@@ -84,9 +96,8 @@ class Experiment:
         """Plain JSON values; `from_json` gives an equal experiment back."""
         values = dataclasses.asdict(self)
         values["settings"] = {name: list(value) if isinstance(value, tuple) else value for name, value in self.settings}
-        if not self.tested_on:          # most runs; leaving it out keeps the keys of those made before the field was there
-            del values["tested_on"]
-        return values
+        values["augmentation"] = list(self.augmentation)
+        return {name: value for name, value in values.items() if name not in LEFT_OUT or getattr(self, name) != LEFT_OUT[name]}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Experiment:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ecgstudy.data.beats import beats
 from ecgstudy.data.dataset import Prepared
 
 
@@ -37,22 +39,54 @@ def fit_scaling(prepared: Prepared, rows: np.ndarray, block: int = 512) -> Scali
     return Scaling(mean, variance ** 0.5 if variance > 0 else 1.0)
 
 
-class Feed:
-    """The records of one fold on one device.
+@dataclass(frozen=True)
+class Batch:
+    """signals float32 [B, L, T], scaled; targets float32 [B, K]; inputs: what the model asked for beside the signal, by name."""
 
-    batch(index [B]) -> signals float32 [B, L, T], scaled, and targets float32 [B, K].
-    """
-
-    def __init__(self, prepared: Prepared, rows: np.ndarray, targets: np.ndarray, scaling: Scaling, device: torch.device) -> None:
-        self.record_ids = prepared.table["record_id"].to_numpy()[rows]
-        self.signals = torch.from_numpy(np.ascontiguousarray(prepared.signals[rows])).to(device)
-        self.targets = torch.from_numpy(targets[rows].astype(np.float32)).to(device)
-        self.scaling = scaling
+    signals: Tensor
+    targets: Tensor
+    inputs: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.signals)
 
-    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+
+class Feed:
+    """The records of one fold on one device: `batch(index [B])` gives a `Batch`.
+
+    inputs: names of `models.registry.INPUTS` that the model asks for.
+    """
+
+    def __init__(self, prepared: Prepared, rows: np.ndarray, targets: np.ndarray, scaling: Scaling, device: torch.device,
+                 inputs: Sequence[str] = ()) -> None:
+        self.record_ids = prepared.table["record_id"].to_numpy()[rows]
+        self.signals = torch.from_numpy(np.ascontiguousarray(prepared.signals[rows])).to(device)
+        self.targets = torch.from_numpy(targets[rows].astype(np.float32)).to(device)
+        self.scaling = scaling
+        self.inputs = {name: SOURCES[name](prepared, rows).to(device) for name in inputs}
+
+    def __len__(self) -> int:
+        return len(self.signals)
+
+    def batch(self, index: Tensor) -> Batch:
         index = index.to(self.signals.device)
         signals = self.signals.index_select(0, index).float()
-        return signals.sub_(self.scaling.mean).div_(self.scaling.deviation), self.targets.index_select(0, index)
+        return Batch(signals.sub_(self.scaling.mean).div_(self.scaling.deviation), self.targets.index_select(0, index),
+                     {name: values.index_select(0, index) for name, values in self.inputs.items()})
+
+
+def beats_of(prepared: Prepared, rows: np.ndarray) -> Tensor:
+    """R-peaks of the rows: int64 [R, S], -1 beyond the last; S is what the busiest record of the data set needs."""
+    found = beats(prepared)
+    longest = max(1, int((found >= 0).sum(axis=1).max()))
+    return torch.from_numpy(found[rows, :longest].astype(np.int64))
+
+
+def person_of(prepared: Prepared, rows: np.ndarray) -> Tensor:
+    """Age in years and sex (0 female, 1 male) of the rows: float32 [R, 2], NaN where unknown."""
+    table = prepared.table.iloc[rows]
+    sex = table["sex"].map({"female": 0.0, "male": 1.0})
+    return torch.from_numpy(np.stack([table["age"].to_numpy(np.float32), sex.to_numpy(np.float32)], axis=1))
+
+
+SOURCES: dict[str, Callable[[Prepared, np.ndarray], Tensor]] = {"beats": beats_of, "person": person_of}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from ecgstudy.errors import RunError
 from ecgstudy.evaluate.metrics import score
+from ecgstudy.train.augment import augment
 from ecgstudy.train.checkpoint import Checkpoints, save_weights
 from ecgstudy.train.device import resolve_precision
 from ecgstudy.train.experiment import Experiment
-from ecgstudy.train.feed import Feed
+from ecgstudy.train.feed import Batch, Feed
 from ecgstudy.train.objectives import Objective, supervised
 from ecgstudy.train.optim import learning_rate, make_optimizer
 from ecgstudy.train.seeds import scoped_seed, torch_generator
@@ -46,6 +47,7 @@ class Progress:
     best_score: float = -math.inf
     seconds: float = 0.0
     history: list[dict[str, float | None]] = field(default_factory=list)
+    watched: list[Tensor] = field(default_factory=list)     # logits float16 [R, K] of a watched fold after each epoch; read by nothing here
 
     def finished(self, experiment: Experiment) -> bool:
         stale = self.best_epoch is not None and self.epoch - 1 - self.best_epoch >= experiment.patience
@@ -66,10 +68,11 @@ def n_steps(experiment: Experiment, n_training: int) -> int:
 
 
 def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Feed, *, device: torch.device,
-        checkpoints: Checkpoints, bar: Bar, deadline: float | None = None) -> Progress:
+        checkpoints: Checkpoints, bar: Bar, deadline: float | None = None, watched: Feed | None = None) -> Progress:
     """Train `model` in place and leave the best epoch's weights at `checkpoints.best_path(progress.best_epoch)`.
 
-    deadline: `time.monotonic()` at which to stop with OutOfTime after saving. Raises RunError, with record ids, within
+    deadline: `time.monotonic()` at which to stop with OutOfTime after saving. watched: a fold whose logits are kept after each epoch and
+    decide nothing. Raises RunError, with record ids, within
     FINITE_EVERY steps of a loss that is not finite.
     """
     model.to(device)
@@ -83,15 +86,17 @@ def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Fe
         while not at.finished(experiment):
             _train_epoch(model, optimizer, experiment, training, at, device, checkpoints, deadline, bar)
             _close_epoch(model, experiment, training, validation, at, device, checkpoints)
+            if watched is not None:
+                at.watched.append(torch.from_numpy(predict(model, watched, experiment, device)).half())
             checkpoints.save(_state(at, model, optimizer))
             bar.set_postfix_str(f"{name_of(experiment)}: best validation macro-AUROC {at.best_score:.3f}")
     return at
 
 
 def name_of(experiment: Experiment) -> str:
-    """A run's name for people: the model, what it is set to, and the seed."""
+    """A run's name for people: the model or its attention, what its batches go through, and the seed."""
     chosen = dict(experiment.settings).get("attention", experiment.model)
-    return f"{chosen} seed {experiment.seed}"
+    return f"{' + '.join([str(chosen), *experiment.augmentation])} seed {experiment.seed}"
 
 
 def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, experiment: Experiment, training: Feed, at: Progress,
@@ -127,20 +132,22 @@ def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, experiment:
     at.seconds += time.monotonic() - began
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: Objective, batch: tuple[Tensor, Tensor],
+def _step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: Objective, batch: Batch,
           experiment: Experiment, at: Progress, device: torch.device) -> Tensor:
     """One update; returns the batch's summed loss without waiting for the device."""
     bf16 = resolve_precision(experiment.precision, device) == "bf16"
+    generator = torch_generator(experiment.seed, STEP, at.epoch, at.step)
     try:
+        batch = replace(batch, signals=augment(batch.signals, experiment.augmentation, generator))
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            losses = objective(model, batch, torch_generator(experiment.seed, STEP, at.epoch, at.step))
+            losses = objective(model, batch, generator)
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         optimizer.step()
     except torch.OutOfMemoryError:
         peak = torch.cuda.max_memory_allocated(device) / 2**30
         raise RunError(f"out of GPU memory with batch_size {experiment.batch_size} (peak {peak:.1f} GiB); use a smaller batch") from None
-    return losses["loss"].detach() * len(batch[0])
+    return losses["loss"].detach() * len(batch)
 
 
 def _finite(pending: list[tuple[Tensor, Tensor]], training: Feed, at: Progress) -> list[float]:
@@ -181,7 +188,8 @@ def predict(model: nn.Module, feed: Feed, experiment: Experiment, device: torch.
     parts = []
     for index in torch.arange(len(feed)).split(max(experiment.batch_size, 64)):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            parts.append(model(feed.batch(index)[0]).float())
+            batch = feed.batch(index)
+            parts.append(model(batch.signals, **batch.inputs).float())
     logits = torch.cat(parts).cpu().numpy()
     if not np.isfinite(logits).all():
         bad = feed.record_ids[~np.isfinite(logits).all(axis=1)]
@@ -200,4 +208,4 @@ def _restore(state: dict, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     torch.set_rng_state(state["rng"])
     if state["cuda_rng"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda_rng"])
-    return Progress(**{name: state[name] for name in Progress.__dataclass_fields__})
+    return Progress(**{name: state[name] for name in Progress.__dataclass_fields__ if name in state})

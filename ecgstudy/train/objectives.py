@@ -8,21 +8,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Objective = Callable[[nn.Module, tuple[Tensor, Tensor], torch.Generator], dict[str, Tensor]]
+from ecgstudy.train.feed import Batch
+
+Objective = Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]
 
 
-def multilabel(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Binary cross-entropy a class, averaged. batch: signals [B, L, T] and targets [B, K] in {0, 1}."""
-    signals, targets = batch
-    return {"loss": F.binary_cross_entropy_with_logits(model(signals).float(), targets)}
+def multilabel(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Binary cross-entropy a class, averaged, for targets in {0, 1}; and what the model adds."""
+    return _with_auxiliary(model, batch, F.binary_cross_entropy_with_logits)
 
 
-def multiclass(model: nn.Module, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Cross-entropy over classes that exclude each other. batch: signals [B, L, T] and one-hot targets [B, K]."""
-    signals, targets = batch
-    return {"loss": F.cross_entropy(model(signals).float(), targets)}
+def multiclass(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Cross-entropy over classes that exclude each other, for one-hot targets; and what the model adds."""
+    return _with_auxiliary(model, batch, F.cross_entropy)
 
 
 def supervised(is_multilabel: bool) -> Objective:
     """The objective of a labelled task."""
     return multilabel if is_multilabel else multiclass
+
+
+def _with_auxiliary(model: nn.Module, batch: Batch, criterion: Callable[[Tensor, Tensor], Tensor]) -> dict[str, Tensor]:
+    """The criterion on the logits, and each auxiliary loss of a model that defines `training_outputs`, already weighted."""
+    logits, extra = (model.training_outputs(batch.signals, **batch.inputs) if hasattr(model, "training_outputs") else
+                     (model(batch.signals, **batch.inputs), {}))
+    labelled = criterion(logits.float(), batch.targets)
+    return {"loss": labelled + sum(extra.values()), "labels": labelled, **extra}

@@ -22,8 +22,8 @@ def blocks(attention: type[MHSA], depth: int) -> list[Block]:
     return [Block(DIM, norm=nn.LayerNorm, token_mixer=partial(attention, n_heads=HEADS), channel_mixer=MLP) for _ in range(depth)]
 
 
-def cascade(depth: int = 4, *, tokens: float = 1.0, heads: float = 1.0) -> CascadeStage:
-    return CascadeStage(blocks(CascadeAttention, depth), keep_tokens=tokens, keep_heads=heads)
+def cascade(depth: int = 4, *, tokens: float = 1.0, heads: float = 1.0, draw: int | None = None) -> CascadeStage:
+    return CascadeStage(blocks(CascadeAttention, depth), keep_tokens=tokens, keep_heads=heads, draw=draw)
 
 
 def records(n_records: int = 2) -> torch.Tensor:
@@ -105,3 +105,20 @@ def test_strongest_in_ascending_order():
 def test_refuses_what_is_no_share(value):
     with pytest.raises(ConfigurationError, match=f"keep_tokens is {value!r}; it is the share that is kept"):
         require_share("keep_tokens", value)
+
+
+def test_a_draw_keeps_as_many_whatever_the_record_holds():
+    x = records()
+    with torch.no_grad():
+        chosen, drawn, again, other = (cascade(tokens=0.25, heads=0.5, draw=draw).prune(x)[1] for draw in (None, 0, 0, 1))
+        with capture_attention(stage := cascade(2, heads=0.5, draw=0)) as maps:
+            stage(x)
+    assert chosen.shape == drawn.shape and torch.equal(drawn, again) and not torch.equal(drawn, other)
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(chosen[0], chosen[1])
+    alive = maps["1.token_mixer"].sum(dim=(2, 3)) > 0
+    assert alive.sum(1).tolist() == [2, 2] and torch.equal(alive[0], alive[1])
+
+
+def test_what_is_drawn_at_a_smaller_share_was_drawn_at_a_larger_one():
+    few, many = (set(cascade(2, tokens=share, draw=3).prune(records(1))[1][0].tolist()) for share in (0.1, 0.5))
+    assert few < many

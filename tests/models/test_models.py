@@ -339,6 +339,8 @@ def test_long_records(attention):
     ("inception_former", {"semantic_tokens": True, "position": "cpe"}, "semantic_tokens does not go with position 'cpe'"),
     ("inception_former", {"semantic_tokens": 1}, "semantic_tokens is 1; it must be true or false"),
     ("inception_former", {"keep_tokens": 0}, "keep_tokens is 0; it is the share that is kept"),
+    ("inception_former", {"keep_tokens": 0.5, "keep_draw": -1}, "keep_draw is -1; give a whole number from 0"),
+    ("inception_former", {"keep_draw": 0}, "keep_draw is 0; give a whole number from 0 together with a kept share below 1"),
     ("inception_former", {"keep_tokens": 0.5, "keep_heads": 1.5}, "keep_heads is 1.5; it is the share that is kept"),
     ("inception_former", {"keep_tokens": 0.5, "depths": (2, 4, 8, 1)}, "it has only one; give it two"),
     ("inception_former", {"keep_tokens": 0.5, "pooling": "class_token"}, "keep_tokens and keep_heads need pooling mean"),

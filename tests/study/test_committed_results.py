@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ecgstudy import files
-from ecgstudy.study import ledger, plans
+from ecgstudy.study import ledger, plans, probed
 from ecgstudy.study.notebooks import read_notebook
 from ecgstudy.study.pages import Book, code_of
 
@@ -26,7 +26,17 @@ def test_every_entry_holds_what_it_states(runs):
 
 def test_every_result_has_its_predictions_and_no_file_is_left_over():
     names = {path.stem for path in RESULTS.glob("*.json")}
-    assert {path.stem for path in RESULTS.glob("*.npz")} == names == {path.stem for path in RESULTS.iterdir()}
+    assert {path.stem for path in RESULTS.glob("*.npz")} == names == {path.stem for path in RESULTS.iterdir() if path.is_file()}
+    assert {path.name for path in RESULTS.iterdir() if path.is_dir()} <= {"probes"}
+
+
+def test_every_probe_belongs_to_a_committed_run_and_no_file_is_left_over(runs):
+    by_key, folder = {run.key: run for run in runs}, RESULTS / "probes"
+    for path in folder.glob("*.json"):
+        entry = probed.read(path)
+        probed.require_of(by_key[entry.key], entry)
+        assert entry.result["environment"]["edited"] is False
+    assert {path.name for path in folder.glob("*")} == {f"{path.stem}{end}" for path in folder.glob("*.json") for end in (".json", ".npz")}
 
 
 def test_the_runs_of_a_table_are_comparable(runs):

@@ -1,6 +1,7 @@
 """A run is done once, opens test once, and nothing of the test fold can reach what it chose."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from ecgstudy.data import splits
 from ecgstudy.data.labels import NINE_IN_PTBXL
 from ecgstudy.errors import ConfigurationError, DataError, LockedError
 from ecgstudy.study import ledger, runs
+from ecgstudy.train.experiment import Experiment
+from ecgstudy.train.loop import OutOfTime
 
 
 def test_a_finished_run_is_returned_without_training(tiny, experiment, monkeypatch):
@@ -157,3 +160,74 @@ class TestTestedOnOtherData:
         assert "tested_on" not in experiment.to_json()
         elsewhere = dataclasses.replace(experiment, tested_on="ptbxl")
         assert type(experiment).from_json(elsewhere.to_json()) == elsewhere
+
+
+class TestWatched:
+    """`watch_test` keeps the test fold's logits after each epoch and changes nothing else."""
+
+    @pytest.fixture
+    def watched(self, experiment):
+        return dataclasses.replace(experiment, watch_test=True)
+
+    def test_the_scores_and_the_weights_are_those_of_the_unwatched_run(self, tiny, experiment, watched):
+        plain, told = runs.run(experiment, tiny), runs.run(watched, tiny)
+        assert told.key != plain.key and told.result["scores"] == plain.result["scores"]
+        assert dataclasses.replace(told.predictions, oracle_epoch_logits=None).to_bytes() == plain.predictions.to_bytes()
+        paths = [runs.folder() / run.key / "weights.safetensors" for run in (plain, told)]
+        assert files.sha256(paths[0]) == files.sha256(paths[1])
+        assert plain.predictions.oracle_epoch_logits is None
+
+    def test_every_epoch_is_kept_and_the_chosen_one_is_the_final_prediction(self, tiny, watched):
+        run = runs.run(dataclasses.replace(watched, epochs=3, patience=3), tiny)
+        kept, best = run.predictions.oracle_epoch_logits, run.result["training"]["best_epoch"] - 1
+        assert kept.dtype == np.float16 and kept.shape == (3, *run.predictions.test_logits.shape)
+        np.testing.assert_array_equal(kept[best], run.predictions.test_logits.astype(np.float16))
+        assert not np.array_equal(kept[0], kept[2])
+
+    def test_interrupted_at_every_step_it_keeps_the_same_epochs(self, tiny, watched, tmp_path, monkeypatch):
+        watched = dataclasses.replace(watched, batch_size=48)                   # two steps in each of two epochs
+        whole = runs.run(watched, tiny).predictions.to_bytes()
+        monkeypatch.setenv("ECGSTUDY_RUNS", str(tmp_path / "interrupted"))
+        for _ in range(4):
+            with pytest.raises(OutOfTime):
+                runs.run(watched, tiny, deadline=time.monotonic())
+        assert runs.run(watched, tiny, deadline=time.monotonic()).predictions.to_bytes() == whole
+
+    def test_it_is_opened_once_too(self, tiny, watched, monkeypatch):
+        opened = []
+        monkeypatch.setattr(runs, "open_test", lambda split: opened.append(1) or splits.open_test(split))
+        runs.run(watched, tiny)
+        assert len(opened) == 1
+
+    def test_it_survives_publishing(self, tiny, watched):
+        run = runs.run(watched, tiny)
+        again = ledger.read_run(ledger.publish(run))
+        np.testing.assert_array_equal(again.predictions.oracle_epoch_logits, run.predictions.oracle_epoch_logits)
+
+    def test_damaged_epochs_are_refused(self, tiny, watched):
+        run = runs.run(watched, tiny)
+        path, whole = runs.folder() / run.key / "result.json", run.predictions
+        kept = whole.oracle_epoch_logits
+        for broken in (kept[:1], kept[:, 1:], kept * np.float16(np.nan), kept.astype(np.float32), None):
+            run.predictions_path.write_bytes(dataclasses.replace(whole, oracle_epoch_logits=broken).to_bytes())
+            files.write_json(path, run.result | {"predictions": {"file": "predictions.npz", "sha256": files.sha256(run.predictions_path)}})
+            with pytest.raises(DataError, match="epochs"):
+                ledger.read_run(path)
+
+
+def test_keys_of_the_committed_results_stand():
+    """A field that most runs leave out must stay out of their JSON: the key of a stored result is that of its experiment today."""
+    path = sorted((files.repository() / "book" / "results").glob("ptbxl-*.json"))[0]
+    stored = files.read_json(path)
+    experiment = Experiment.from_json(stored["experiment"])
+    assert experiment.key(stored["data"]["digest"]) == stored["key"] and experiment.to_json() == stored["experiment"]
+
+
+def test_augmentations_are_sorted_into_one_key(experiment):
+    one, other = (dataclasses.replace(experiment, augmentation=names) for names in (("noise", "end_mask"), ("end_mask", "noise")))
+    assert one == other and one.augmentation == ("end_mask", "noise") and one.key("data") != experiment.key("data")
+    assert Experiment.from_json(one.to_json()) == one and not {"augmentation", "watch_test"} & set(experiment.to_json())
+    with pytest.raises(ConfigurationError, match="did you mean 'noise'"):
+        dataclasses.replace(experiment, augmentation=("noize",))
+    with pytest.raises(ConfigurationError, match="name each once"):
+        dataclasses.replace(experiment, augmentation=("noise", "noise"))

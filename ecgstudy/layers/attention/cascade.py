@@ -17,19 +17,24 @@ class Survivors:
     """What is left of each record in the middle of a stage, and how important it has been so far.
 
     tokens: places of the tokens left [B, n], ascending; heads: numbers of the heads left [B, h], ascending; token_importance
-    [B, n] and head_importance [B, h] belong to them. Nothing here carries a gradient.
+    [B, n] and head_importance [B, h] belong to them. With a draw the importance is random instead, the same for all records, and
+    nothing that is observed changes it. Nothing here carries a gradient.
     """
 
-    def __init__(self, n_records: int, n_tokens: int, n_heads: int, device: torch.device) -> None:
-        self.n_tokens, self.n_heads = n_tokens, n_heads
+    def __init__(self, n_records: int, n_tokens: int, n_heads: int, device: torch.device, draw: int | None = None) -> None:
+        self.n_tokens, self.n_heads, self.draw = n_tokens, n_heads, draw
         self.tokens = torch.arange(n_tokens, device=device).expand(n_records, -1)
         self.heads = torch.arange(n_heads, device=device).expand(n_records, -1)
-        self.token_importance = torch.zeros(n_records, n_tokens, device=device)
-        self.head_importance = torch.zeros(n_records, n_heads, device=device)
+        generator = None if draw is None else torch.Generator().manual_seed(draw)
+        tokens, heads = (torch.zeros(n) if generator is None else torch.rand(n, generator=generator) for n in (n_tokens, n_heads))
+        self.token_importance = tokens.to(device).expand(n_records, -1)
+        self.head_importance = heads.to(device).expand(n_records, -1)
 
     @torch.no_grad()
     def observe(self, weights: Tensor, mixed: Tensor) -> None:
         """Add what one layer shows: its weights [B, h, n, n] and its heads' outputs [B, h, n, d]."""
+        if self.draw is not None:
+            return
         self.token_importance = self.token_importance + weights.sum(dim=(1, 2))
         self.head_importance = self.head_importance + mixed.abs().sum(dim=(2, 3))
 
@@ -83,11 +88,13 @@ class CascadeStage(nn.Sequential):
 
     SpAtten (H. Wang, Z. Zhang, S. Han, HPCA 2021, arXiv 2012.09852): cascade token and head pruning, in the encoder's form, without
     its quantisation and its local value pruning. It prunes a trained network; the choice passes no gradient, the rest does.
+
+    draw: leave out as many at random instead, from that seed and the same for every record: a control for the importance.
     """
 
-    def __init__(self, blocks: Sequence[Block], *, keep_tokens: float, keep_heads: float) -> None:
+    def __init__(self, blocks: Sequence[Block], *, keep_tokens: float, keep_heads: float, draw: int | None = None) -> None:
         super().__init__(*blocks)
-        self.keep_tokens, self.keep_heads = keep_tokens, keep_heads
+        self.keep_tokens, self.keep_heads, self.draw = keep_tokens, keep_heads, draw
 
     def forward(self, x: Tensor) -> Tensor:
         return self.prune(x)[0]
@@ -96,7 +103,7 @@ class CascadeStage(nn.Sequential):
         """x: [B, N, dim] -> the tokens that are left [B, kept, dim] and their places [B, kept], ascending."""
         n_records, n_tokens = x.shape[:2]
         n_heads = self[0].token_mixer.n_heads
-        left = Survivors(n_records, n_tokens, n_heads, x.device)
+        left = Survivors(n_records, n_tokens, n_heads, x.device, self.draw)
         for i, block in enumerate(self):
             done = i / (len(self) - 1)
             x = left.narrow(x, share(n_tokens, self.keep_tokens**done), share(n_heads, self.keep_heads**done))
@@ -110,6 +117,12 @@ def require_share(name: str, value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
         raise ConfigurationError(f"{name} is {value!r}; it is the share that is kept, above 0 and up to 1")
     return value
+
+
+def require_draw(name: str, value: object, pruned: bool) -> None:
+    """Raise ConfigurationError for a draw that is not a whole number from 0, or that has nothing to choose."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0 or not pruned):
+        raise ConfigurationError(f"{name} is {value!r}; give a whole number from 0 together with a kept share below 1, or leave it out")
 
 
 def share(count: int, kept: float) -> int:
