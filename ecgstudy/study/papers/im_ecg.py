@@ -55,7 +55,12 @@ def grad_cam(model: nn.Module, x: Tensor, k: int) -> Tensor:
     """
     with torch.no_grad():
         features = model.forward_features(x)                                            # [B, C, L, N]
-    features = features.requires_grad_()
+    return class_map(model, features, k)
+
+
+def class_map(model: nn.Module, features: Tensor, k: int) -> Tensor:
+    """Grad-CAM of class `k` on a last map that is at hand: [B, C, L, N] -> [B, L, N]."""
+    features = features.detach().requires_grad_()
     gradient, = torch.autograd.grad(model.head(features)[:, k].sum(), features)
     weights = gradient.mean(dim=(2, 3), keepdim=True)                                   # alpha [B, C, 1, 1]
     return (weights * features).sum(dim=1).relu().detach()
@@ -124,12 +129,15 @@ def lead_shares(seen: Evidence) -> tuple[np.ndarray, np.ndarray]:
     NaN where there is no such record, or none whose map is above zero.
     """
     n_classes = len(seen.records.classes)
-    shares = np.full((n_classes, len(seen.records), len(LEADS)), np.nan)
-    for k in range(n_classes):
-        by_lead = torch.cat([grad_cam(seen.model, x, k).sum(dim=-1) for x in seen.records.batches()]).numpy()       # [R, L]
-        total = by_lead.sum(axis=1, keepdims=True)
-        np.divide(by_lead, total, out=shares[k], where=total > 0)
-    carried = seen.records.targets.T.astype(bool)                                                                   # [K, R]
+    parts = []
+    for x in seen.records.batches():
+        with torch.no_grad():
+            features = seen.model.forward_features(x)
+        parts.append(torch.stack([class_map(seen.model, features, k).sum(dim=-1) for k in range(n_classes)]))
+    by_lead = torch.cat(parts, dim=1).numpy()                                           # [K, R, L]
+    total = by_lead.sum(axis=2, keepdims=True)
+    shares = np.divide(by_lead, total, out=np.full_like(by_lead, np.nan), where=total > 0)
+    carried = seen.records.targets.T.astype(bool)                                       # [K, R]
     return tuple(np.stack([_mean(shares[k][chosen[k]]) for k in range(n_classes)]) for chosen in (carried, ~carried))
 
 
