@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ecgstudy.layers.map_gate import MapSqueezeExcite
 from ecgstudy.leads import LEADS
-from ecgstudy.study import axis_page, figures, paper_page
+from ecgstudy.study import axis_page, figures, paper_page, tables
 from ecgstudy.study.axis_page import Comparison
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
 from ecgstudy.study.ledger import Run
@@ -190,6 +190,15 @@ def depth_figure(seen: Evidence) -> Figure:
         figure.legend(loc="outside lower center", ncols=4, fontsize=9)
         figure.suptitle(f"Where the gates tell classes apart ({seen.whose})", fontsize=11, x=0.01, ha="left")
         return figure
+
+
+def paper_scores() -> str:
+    """What the paper's abstract reports, grey, as Markdown."""
+    told = tables.reported("papers")["se_ecgnet"]
+    numbers = [f'<span style="color:#8a8a8a">{100 * told[name]:.1f} %</span>' for name in ("mit_bih_f1", "alibaba_f1")]
+    return (f"**What the paper reports.** An F1 of {numbers[0]} on the MIT-BIH arrhythmia records and of {numbers[1]} on the Alibaba "
+            "records with 34 labels. Its code takes the F1 over all pairs of record and label together, on the records that choose the "
+            "epoch. Common labels rule such a number and it flatters, so it is no reference for the macro-F1 above.")
 
 
 def words(seen: Evidence) -> str:
