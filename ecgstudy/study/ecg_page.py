@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -30,25 +31,31 @@ TALLEST = 45.0                              # mm above the first zero line and b
 PIXELS = 5                                  # a millimetre: whole, so that every grid line is equally sharp
 DPI = PIXELS * 25.4
 INK, FINE, COARSE = "#111111", "#f8dddd", "#eeb4b4"
+BAND = (-7.5, 9.5)                          # mm from the zero line that a span or heat covers
+HEAT = "#f0862b"
 SHADES = ("#2f7fd0", "#e08a00", "#2e9e5b", "#8e4ec6")
 
 
 def twelve_leads(signal: np.ndarray, fs: float, *, title: str, spans: Mapping[str, Sequence[tuple[float, float]]] | None = None,
-                 leads: Mapping[str, Collection[str]] | None = None, start: float = 0.0) -> Figure:
+                 leads: Mapping[str, Collection[str]] | None = None, heat: np.ndarray | None = None, start: float = 0.0) -> Figure:
     """One recording as a 3 x 4 page with a rhythm strip of lead II.
 
     signal: [L=12, T] in mV, leads in the study's order; NaN leaves a gap. fs in Hz. start: second of the record at which the page
     begins; 10 s are shown. spans: label -> (start, end) in seconds of the record, shaded on the leads that `leads` names for
-    that label (on all where it names none), one colour a label, and named at the foot.
+    that label (on all where it names none), one colour a label, and named at the foot. heat: [12, T] from 0 to 1, of each sample of each
+    lead, drawn behind the traces, the deeper the colour the nearer to 1; NaN is drawn as 0.
 
     Each lead is drawn from its own median, as an ECG machine's high-pass filter would. Column c shows the seconds 2.5 c to
     2.5 c + 2.5 of the page; where the record is too short for that, it shows the last 2.5 s that there are, and the foot says so.
-    Raises DataError for a signal that is not [12, T] or that has no sample after `start`.
+    Raises DataError for a signal that is not [12, T] or that has no sample after `start`, and for heat of another shape.
     """
     signal = np.asarray(signal, np.float64)
     if signal.ndim != 2 or len(signal) != len(LEADS):
         raise DataError(f"a page needs a signal of shape (12, T) in mV, got {signal.shape}")
-    page = signal[:, round(start * fs):round((start + SECONDS) * fs)]
+    if heat is not None and np.shape(heat) != signal.shape:
+        raise DataError(f"heat has the shape {np.shape(heat)} and the signal {signal.shape}; give one value for each sample of each lead")
+    shown = slice(round(start * fs), round((start + SECONDS) * fs))
+    page = signal[:, shown]
     if not np.isfinite(page).any():
         raise DataError(f"the record has no sample after second {start:g}; it lasts {signal.shape[1] / fs:g} s")
     page = page - np.nanmedian(page, axis=1, keepdims=True)
@@ -62,6 +69,8 @@ def twelve_leads(signal: np.ndarray, fs: float, *, title: str, spans: Mapping[st
     for row, zero in zip(panels, zeros, strict=True):
         _calibration(axis, zero)
         for panel in row:
+            if heat is not None:
+                _warm(axis, panel, panel.cut(np.asarray(heat)[:, shown], fs), fs, zero)
             _draw(axis, panel, panel.cut(page, fs), fs, zero, shaded)
     _words(axis, height, title, starts, list(shaded))
     return figure
@@ -133,6 +142,15 @@ def _calibration(axis: Axes, zero: float) -> None:
     line.set_gid("calibration")
 
 
+def _warm(axis: Axes, panel: _Panel, heat: np.ndarray, fs: float, zero: float) -> None:
+    """The heat of one lead behind its trace: one colour, whose opacity is the heat."""
+    colours = np.empty((1, len(heat), 4))
+    colours[..., :3], colours[..., 3] = to_rgb(HEAT), np.clip(np.nan_to_num(heat), 0, 1)
+    left, right = panel.x + SPEED * (np.array([0, len(heat) - 1]) + [-0.5, 0.5]) / fs
+    image = axis.imshow(colours, extent=(left, right, zero + BAND[0], zero + BAND[1]), aspect="auto", interpolation="nearest", zorder=1)
+    image.set_gid(f"heat {panel.lead} from {panel.begin:g} s")
+
+
 def _draw(axis: Axes, panel: _Panel, trace: np.ndarray, fs: float, zero: float,
           shaded: Mapping[str, tuple[Sequence[tuple[float, float]], Collection[str]]]) -> None:
     """One lead in its place: spans behind it, its name above the zero line, a tick where the next lead takes over."""
@@ -140,7 +158,7 @@ def _draw(axis: Axes, panel: _Panel, trace: np.ndarray, fs: float, zero: float,
         for begin, end in spans if panel.lead in leads else ():
             left, right = np.clip([begin - panel.begin, end - panel.begin], 0, panel.seconds)
             if right > left:
-                axis.fill_between(panel.x + SPEED * np.array([left, right]), zero - 7.5, zero + 9.5, color=colour, alpha=0.28, lw=0,
+                axis.fill_between(panel.x + SPEED * np.array([left, right]), zero + BAND[0], zero + BAND[1], color=colour, alpha=0.28, lw=0,
                                   zorder=1)
     line, = axis.plot(panel.x + SPEED * np.arange(len(trace)) / fs, zero + GAIN * trace, color=INK, lw=0.9, solid_joinstyle="round",
                       zorder=3)

@@ -140,3 +140,22 @@ def test_what_is_no_record_is_refused(signal, start):
 def test_an_unknown_lead_is_refused():
     with pytest.raises(ConfigurationError, match="V6"):
         twelve_leads(record(), 100, title="", spans={"STE": [(0, 1)]}, leads={"STE": ["V7"]})
+
+
+def test_heat_lies_behind_its_own_lead_and_time():
+    heat = np.zeros((12, 1000))
+    heat[LEADS.index("V1"), 500:1000] = np.linspace(0, 1, 500)
+    heat[0, 100] = np.nan
+    figure = twelve_leads(record(), 100, title="heat", heat=heat)
+    found = {image.get_gid(): image for image in figure.axes[0].images}
+    assert len(figure.axes[0].images) == 13 and len(found) == 12          # lead II begins twice
+    warm = [gid for gid, image in found.items() if image.get_array()[..., 3].any()]
+    assert warm == ["heat V1 from 5 s"]
+    left, right = found[warm[0]].get_extent()[:2]
+    assert right - left == pytest.approx(25 * 2.51) and left == pytest.approx(LEFT + 25 * 5 - 0.125)
+    np.testing.assert_allclose(found[warm[0]].get_array()[0, :, 3], heat[LEADS.index("V1"), 500:751])
+
+
+def test_heat_of_another_shape_is_refused():
+    with pytest.raises(DataError, match=r"heat has the shape \(12, 63\)"):
+        twelve_leads(record(), 100, title="heat", heat=np.zeros((12, 63)))
