@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecgstudy.models import inception_former, mobilenet1d, resnet1d, time_frequency  # noqa: F401  (each import registers its models)
+from ecgstudy.models import ecgnet, inception_former, mobilenet1d, resnet1d, time_frequency  # noqa: F401  (each import registers its models)
 from ecgstudy.models.registry import build_model, list_models
 from ecgstudy.signal import SignalSpec
 
