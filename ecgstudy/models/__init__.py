@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from ecgstudy.models import ecgnet, inception_former, mobilenet1d, resnet1d, time_frequency  # noqa: F401  (each import registers its models)
+import importlib
+import pkgutil
+
 from ecgstudy.models.registry import build_model, list_models
 from ecgstudy.signal import SignalSpec
+
+for _module in pkgutil.iter_modules(__path__):      # each file registers its models
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["SignalSpec", "build_model", "list_models"]

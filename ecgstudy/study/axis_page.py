@@ -113,7 +113,7 @@ class Comparison:
         """What can and what cannot be concluded, as Markdown, from the numbers of this run alone. limits: the page's own."""
         asked, baseline = self.page.request, self.page.axis.baseline
         parts = [_decided(self.rows, baseline), _spread(self.rows), _widest_class(self.rows), _limits(asked, self.rows, limits),
-                 _gaps(self.outcome, self.page.plan), _settle(asked)]
+                 _gaps(self.outcome, self.page.plan), _settle(asked, self.page.axis)]
         return "\n\n".join(part for part in parts if part) + "\n\n" + provenance(self.outcome.finished, self.page.plan)
 
 
@@ -204,8 +204,8 @@ def _gaps(outcome: Outcome, names: Mapping[Experiment, str]) -> str:
     return f"**Missing runs.** {told}. They have not been made; the page shows what the ledger holds." if gone else ""
 
 
-def _settle(asked: Request) -> str:
-    command = (f"python -m ecgstudy sweep {asked.name[3:]} --dataset {asked.dataset} --task {asked.task} --profile full "
+def _settle(asked: Request, compared: Axis) -> str:
+    command = (f"python -m ecgstudy sweep {compared.name} --dataset {asked.dataset} --task {asked.task} --profile full "
                "--time-budget 3600")
     return (f"**What would settle it.** The full profile, five seeds, on recordings: `{command}` (repeat it until it says that "
             "nothing is left; it skips what is finished), then this page again with `-p profile full`.")

@@ -6,11 +6,13 @@ experiments and share their runs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ecgstudy.errors import require_known
+from ecgstudy.models import list_models
 from ecgstudy.models.registry import model_entry
 from ecgstudy.study.profiles import Profile, supervised
 from ecgstudy.train.experiment import Experiment, Setting
@@ -36,7 +38,8 @@ class Variant:
         """The model's settings in a profile."""
         resized = self.resize(sizes(size)) if self.resize else {}
         if self.model != "inception_former":
-            return self.settings | resized
+            narrowed = model_entry(self.model).quick if size.name != "full" else {}
+            return dict(narrowed) | self.settings | resized
         return dict(size.network) | {"attention": "mhsa"} | self.settings | resized
 
 
@@ -52,6 +55,11 @@ class Axis:
     label: str
     baseline: str
     variants: dict[str, Variant]
+
+    @property
+    def name(self) -> str:
+        """The page's name without its folder and number: what its plan is called."""
+        return re.sub(r"^(.*/)?(\d+_)?", "", self.page)
 
     def experiments(self, dataset: str, task: str, size: Profile, names: Sequence[str] = (),
                     seeds: Sequence[int] = ()) -> dict[Experiment, str]:
@@ -107,7 +115,7 @@ RESNET34 = Variant(model="resnet34", resize=first_width, notes=("size.resnet34.b
 ATTENTIONS = ("mhsa", "spatial_reduction", "bi_level_routing", "window", "shifted_window", "shunted", "hilo")
 TESTED_IN_NOTES = ATTENTIONS[:5]
 
-AXES = {axis.page[3:]: axis for axis in (
+_PAGES = (
     Axis("03_inceptionformer", "networks", "network", "inception_former", {
         "inception_former": BASE,
         "resnet18": RESNET18,
@@ -169,10 +177,16 @@ AXES = {axis.page[3:]: axis for axis in (
     Axis("14_three_datasets", "networks", "network", "crossed_shunted", {
         "crossed_shunted": SHUNTED, "inception_former": BASE, "resnet18": RESNET18, "resnet34": RESNET34, "mobilenetv2": MOBILENET,
     }),
-)}
+)
+
+# Each paper's network beside a plain baseline, on the paper's own page.
+_PAPERS = (Axis(f"papers/{name}", "networks", "network", "resnet18", {name: Variant(model=name), "resnet18": RESNET18})
+           for name in list_models() if model_entry(name).sizes)
+
+AXES = {axis.name: axis for axis in (*_PAGES, *_PAPERS)}
 
 
 def axis(name: str) -> Axis:
-    """The axis of a page, by the page's name without its number; ConfigurationError with the nearest name where there is none."""
+    """The axis of a page, by its name; ConfigurationError with the nearest name where there is none."""
     return AXES[require_known("plan", name, AXES)]
 
