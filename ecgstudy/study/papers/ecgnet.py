@@ -1,13 +1,8 @@
-"""The page of ECGNet: what its kernels of several sizes learned and respond to, and how much its LSTM adds and remembers.
-
-Everything is asked on simulated records, because only there is it known to the sample where P, QRS and T begin and end. A network
-that was trained on recordings meets them in the scale of its training records.
-"""
+"""The page of ECGNet: what its kernels of several sizes learned and respond to, and how much its LSTM adds and remembers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,53 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from torch import Tensor
 
-from ecgstudy.data.dataset import MILLIVOLT
-from ecgstudy.data.synthetic import Simulation, simulate
 from ecgstudy.leads import LEADS
 from ecgstudy.models.ecgnet import ECGNet, MultiKernelConv
 from ecgstudy.study import tables
-from ecgstudy.study.axis_page import SIGNAL, Comparison
+from ecgstudy.study.axis_page import SIGNAL
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
-from ecgstudy.study.paper_page import fresh, trained, whose_weights
-from ecgstudy.train.feed import Scaling
+from ecgstudy.study.papers.simulated import WAVE_COLOURS, Subject, named, wave_masks
 
-SEED, N_RECORDS, FEW = 4, 64, 4     # few: for what is slow
+N_RECORDS, FEW = 64, 4              # few: for what is slow
 SHOWN, BEGIN, SECONDS = 38, 1.0, 5.0        # the drawn record, and which seconds of it
 TRACE = LEADS.index("II")
-WAVES = {"P": ("p_on", "p_off"), "QRS": ("qrs_on", "qrs_off"), "T": ("t_on", "t_off")}
-WAVE_COLOURS = {"P": "#2e9e5b", "QRS": "#e08a00", "T": "#2f7fd0"}
 N_FREQUENCIES = 257
 FAINTEST = 1e-6         # of the largest sensitivity, at the foot of the picture
 REPORTED_LIMIT = "the paper's own task, three kinds of beat in strips of two seconds, was not repeated"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The network of the page, the same network untrained, and the records that both are asked about.
-
-    x: [R, L, T], the simulation's signals as the network is fed them. scale: millivolts of 1 in x. classes: the logits' names.
-    """
-
-    model: ECGNet
-    untrained: ECGNet
-    weights: str
-    simulation: Simulation
-    x: Tensor
-    scale: float
-    classes: tuple[str, ...]
-
-
-def subject(found: Comparison) -> Subject:
-    """The page's network with the weights of its first run, or fresh ones where none are at hand."""
-    page = found.page
-    model, run = trained(found)
-    untrained = fresh(page, **page.axis.variants[page.axis.name].all_settings(page.request.size))
-    simulation = simulate(SEED, range(N_RECORDS), fs=SIGNAL.fs)
-    microvolts = simulation.signals * MILLIVOLT
-    scaling = Scaling(**run.result["training"]["scaling"]) if run else Scaling(float(microvolts.mean()), float(microvolts.std()))
-    x = torch.from_numpy(((microvolts - scaling.mean) / scaling.deviation).astype(np.float32))
-    classes = tuple(found.rows[0].runs[0].result["data"]["classes"])
-    return Subject(model, untrained, whose_weights(run), simulation, x, scaling.deviation / MILLIVOLT, classes)
 
 
 # -- the kernels --------------------------------------------------------------------------------------------------------
@@ -94,18 +55,6 @@ def strongest(found: np.ndarray, first: MultiKernelConv) -> list[int]:
     power = (found ** 2).mean(axis=(0, 2))
     edges = np.cumsum([0, *(scale.out_channels for scale in first.scales)])
     return [int(start + power[start:stop].argmax()) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
-
-
-def wave_masks(simulation: Simulation) -> dict[str, np.ndarray]:
-    """For P, QRS and T, and for the rest, the samples [R, T] that belong to them."""
-    n_records, n_samples = len(simulation.signals), simulation.signals.shape[-1]
-    masks = {}
-    for wave, (on, off) in WAVES.items():
-        mask = np.zeros((n_records, n_samples), bool)
-        for record, begin, end in simulation.beats[["record", on, off]].dropna().itertuples(index=False):
-            mask[int(record), max(0, round(begin * simulation.fs)):max(0, round(end * simulation.fs)) + 1] = True
-        masks[wave] = mask
-    return masks | {"rest": ~np.logical_or.reduce(list(masks.values()))}
 
 
 def wave_power(found: np.ndarray, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -179,9 +128,8 @@ def _trace(axis: Axes, seen: Subject, masks: Mapping[str, np.ndarray]) -> None:
     for wave, colour in WAVE_COLOURS.items():
         axis.fill_between(times, 0, 1, where=masks[wave][SHOWN], transform=axis.get_xaxis_transform(), color=colour, alpha=0.22, lw=0,
                           label=wave)
-    named = ", ".join(name for name, there in zip(seen.simulation.classes, seen.simulation.labels[SHOWN], strict=True) if there)
     axis.set(xlim=(BEGIN, BEGIN + SECONDS), ylabel="lead II (mV)")
-    axis.set_title(f"A record with {named}", fontsize=10, loc="left")
+    axis.set_title(f"A record with {named(seen.simulation, SHOWN)}", fontsize=10, loc="left")
     axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=9, borderaxespad=0.1)
 
 

@@ -7,13 +7,14 @@ import torch
 from ecgstudy.data.synthetic import simulate
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.study.papers import ecgnet
+from ecgstudy.study.papers.simulated import SEED, Subject, wave_masks
 
 SIGNAL = SignalSpec(12, 1000, 100)
 
 
 @pytest.fixture(scope="module")
 def simulation():
-    return simulate(ecgnet.SEED, range(39))
+    return simulate(SEED, range(39))
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def model():
 def seen(simulation, model):
     torch.manual_seed(1)
     other = build_model("ecgnet", SIGNAL, 9, maps=2, widen=2, hidden=6).eval()
-    return ecgnet.Subject(model, other, "fresh weights", simulation, torch.from_numpy(simulation.signals), 1.0, simulation.classes)
+    return Subject(model, other, "fresh weights", simulation, torch.from_numpy(simulation.signals), simulation.classes)
 
 
 def test_gain_of_a_kernel_is_its_scale_of_a_sine():
@@ -44,14 +45,14 @@ def test_gain_adds_the_power_of_the_leads():
 
 
 def test_every_sample_is_in_a_wave_or_in_the_rest(simulation):
-    masks = ecgnet.wave_masks(simulation)
+    masks = wave_masks(simulation)
     assert (masks["rest"] == ~(masks["P"] | masks["QRS"] | masks["T"])).all()
     beat = simulation.beats.iloc[3]
     assert masks["QRS"][int(beat.record), round(beat.r * 100)] and not masks["rest"][int(beat.record), round(beat.t_peak * 100)]
 
 
 def test_wave_power_is_one_for_a_map_that_does_not_care_and_high_for_one_that_marks_the_wave(simulation):
-    masks = ecgnet.wave_masks(simulation)
+    masks = wave_masks(simulation)
     found = np.stack([np.ones_like(masks["QRS"], float), masks["QRS"].astype(float)], axis=1)
     power = ecgnet.wave_power(found, masks)
     assert all(power[wave][0] == pytest.approx(1) for wave in power)
