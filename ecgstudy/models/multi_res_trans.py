@@ -97,6 +97,7 @@ class Rate(nn.Module):
     def __init__(self, factor: int, n_leads: int, widths: tuple[int, int], dim: int, pooling: str, kernels: tuple[int, int]) -> None:
         super().__init__()
         (first, second), (wide, kernel) = widths, kernels
+        self.factor = factor
         self.sample = nn.AvgPool1d(factor)
         self.stem = nn.Sequential(nn.Conv1d(n_leads, first, wide, stride=2, padding=wide // 2, bias=False), nn.BatchNorm1d(first),
                                   nn.ReLU())

@@ -180,7 +180,10 @@ _PAGES = (
 )
 
 # Networks that a paper itself compares with its own.
-_COMPARED = {"ecgnet": {f"{branch}_alone": Variant({"branches": branch}, model="ecgnet") for branch in ("cnn", "lstm")}}
+_COMPARED = {
+    "ecgnet": {f"{branch}_alone": Variant({"branches": branch}, model="ecgnet") for branch in ("cnn", "lstm")},
+    "multi_res_trans": {f"{pooling}_alone": Variant({"pooling": pooling}, model="multi_res_trans") for pooling in ("mean", "max")},
+}
 
 # Each paper's network, with what it compares it to, beside a plain baseline, on the paper's own page.
 _PAPERS = (Axis(f"papers/{name}", "networks", "network", "resnet18",

@@ -31,9 +31,10 @@ REPORTED_LIMIT = "the paper's own task, infarction on PTB-XL, was not repeated, 
 @dataclass(frozen=True)
 class Summaries:
     """The last map of one rate, summarised: mean and maximum [R, S, C] of every channel in every unit, and the samples of the record
-    [R, S, C] at which the maxima stand."""
+    [R, S, C] at which the maxima stand. n_places: the map's length in a unit."""
 
     factor: int
+    n_places: int
     mean: np.ndarray
     maximum: np.ndarray
     moment: np.ndarray
@@ -49,16 +50,21 @@ def summaries(model: MultiResTrans, x: Tensor) -> list[Summaries]:
         maximum, place = maps.max(dim=-1)
         covered = model.units.window / maps.shape[-1]
         moment = starts[None, :, None] + (place + 0.5) * covered
-        found.append(Summaries(int(rate.sample.kernel_size[0]), maps.mean(dim=-1).numpy(), maximum.numpy(), moment.numpy()))
+        found.append(Summaries(rate.factor, maps.shape[-1], maps.mean(dim=-1).numpy(), maximum.numpy(), moment.numpy()))
     return found
 
 
 # -- the three rates ----------------------------------------------------------------------------------------------------
 
-def kept(unit: np.ndarray, factor: int) -> float:
-    """The range of a trace [W] that is left when every `factor` samples are replaced by their mean, as a share."""
-    means = unit[:len(unit) // factor * factor].reshape(-1, factor).mean(axis=1)
-    return float(np.ptp(means) / np.ptp(unit))
+def kept(unit: np.ndarray, factor: int, mask: np.ndarray) -> float:
+    """The least share of its range that any marked stretch keeps when every `factor` samples are replaced by their mean.
+
+    unit: [W] a trace; mask: bool [W], its stretches that lie wholly inside count. NaN where there is none.
+    """
+    means = np.repeat(unit[:len(unit) // factor * factor].reshape(-1, factor).mean(axis=1), factor)
+    edges = np.flatnonzero(np.diff(mask.astype(int))) + 1
+    stretches = [part for part in np.split(np.arange(len(unit)), edges)[1:-1] if mask[part[0]] and part[-1] < len(means)]
+    return float(min((np.ptp(means[part]) / np.ptp(unit[part]) for part in stretches), default=np.nan))
 
 
 def rate_figure(seen: Subject) -> Figure:
@@ -75,22 +81,16 @@ def rate_figure(seen: Subject) -> Figure:
             above = figure.add_subplot(grid[1, column], sharey=above)
             _sampled(above, trace[begin:begin + window], rate.factor, begin, {wave: m[begin:begin + window] for wave, m in masks.items()})
             below = figure.add_subplot(grid[2, column], sharex=above, sharey=below)
-            n_places = _places(model, column, seen.x)
-            _moments(below, rate.moment[0, UNIT] / SIGNAL.fs, begin / SIGNAL.fs, window / SIGNAL.fs, n_places)
+            _moments(below, rate.moment[0, UNIT] / SIGNAL.fs, begin / SIGNAL.fs, window / SIGNAL.fs, rate.n_places)
             for axis in (above, below):
                 axis.tick_params(labelleft=column == 0)
             if column == 0:
                 above.set_ylabel("lead II (mV)")
                 below.set_ylabel("channels whose\nmaximum is here")
-                above.legend(loc="upper right", fontsize=8, ncols=1)
+                above.legend(loc="upper left", fontsize=8)
         figure.suptitle(f"A record with {named(seen.simulation, SHOWN)}: its units and the three rates ({seen.weights})", fontsize=11,
                         x=0.01, ha="left")
         return figure
-
-
-def _places(model: MultiResTrans, column: int, x: Tensor) -> int:
-    with torch.inference_mode():
-        return model.rates[column].maps(model.units(x[:1])[0, :1]).shape[-1]
 
 
 def _strip(axis: Axes, trace: np.ndarray, model: MultiResTrans) -> None:
@@ -113,7 +113,7 @@ def _sampled(axis: Axes, unit: np.ndarray, factor: int, begin: int, masks: Mappi
     axis.plot(times, unit, color=GREY, lw=0.8)
     middles = (begin + (np.arange(len(means)) + 0.5) * factor - 0.5) / SIGNAL.fs
     axis.plot(middles, means, "o-", color=MEASURED, ms=2.2, lw=0.9)
-    axis.set_title(f"{SIGNAL.fs / factor:g} Hz: {100 * kept(unit, factor):.0f} % of the range kept", fontsize=10)
+    axis.set_title(f"{SIGNAL.fs / factor:g} Hz: the sharpest QRS keeps {100 * kept(unit, factor, masks['QRS']):.0f} %", fontsize=9)
 
 
 def _moments(axis: Axes, moments: np.ndarray, begin: float, seconds: float, n_places: int) -> None:
@@ -165,23 +165,24 @@ def pooling_figure(seen: Subject) -> Figure:
     """One panel a class: each channel's separation by its maximum against that by its mean, one colour a rate."""
     found = summaries(seen.model, seen.x)
     by_class = separations(found, seen.simulation.labels, seen.simulation.classes)
-    columns = 3
+    columns = 4
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(-(-len(by_class) // columns), columns, figsize=(9.5, 2.9 * -(-len(by_class) // columns) + 0.5),
+        figure, axes = plt.subplots(-(-len(by_class) // columns), columns, figsize=(9.5, 2.5 * -(-len(by_class) // columns) + 0.7),
                                     sharex=True, sharey=True, layout="constrained", squeeze=False)
-        for axis in axes.flat[len(by_class):]:
-            axis.set_axis_off()
+        for place in range(len(by_class), axes.size):
+            axes.flat[place].set_axis_off()
+            axes.flat[place - columns].tick_params(labelbottom=True)
         for axis, (name, rates) in zip(axes.flat, by_class.items(), strict=False):
             for rate, (mean, maximum), colour in zip(found, rates, RATE_COLOURS, strict=False):
                 axis.plot(mean, maximum, "o", ms=3, alpha=0.55, mew=0, color=colour, label=f"{SIGNAL.fs / rate.factor:g} Hz")
             axis.plot([0.5, 1], [0.5, 1], color=INK, lw=0.7, ls=":")
             above = np.mean(np.concatenate([maximum > mean for mean, maximum in rates]))
-            axis.set_title(f"{name}: the maximum in {100 * above:.0f} %", fontsize=10)
+            axis.set_title(f"{name}: above in {100 * above:.0f} %", fontsize=10)
             axis.set(xlim=(0.49, 1.01), ylim=(0.49, 1.01), aspect="equal")
         figure.supxlabel("AUROC of a channel's mean (GAP)", fontsize=10)
         figure.supylabel("AUROC of a channel's maximum (GMP)", fontsize=10)
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower right", ncols=len(found), fontsize=9, markerscale=2)
-        figure.suptitle(f"Which summary of a channel separates a class better ({seen.weights}; simulated records)", fontsize=11, x=0.01,
+        figure.suptitle(f"Mean and maximum of each channel, class by class ({seen.weights}; simulated records)", fontsize=11, x=0.01,
                         ha="left")
         return figure
 
