@@ -83,7 +83,7 @@ def test_one_encoder_serves_every_rate_and_sees_the_order_of_the_units():
 def test_windows_and_kernels_keep_their_seconds_at_another_rate():
     model = built(SignalSpec(12, 2500, 250), **NARROW)
     assert (model.units.window, model.units.hop) == (500, 250)
-    assert model.rates[0].stem[0].kernel_size == (17,) and model.rates[0].stages[0].residual[0].kernel_size == (13,)
+    assert model.rates[0].stem[0].kernel_size == (19,) and model.rates[0].stages[0].residual[0].kernel_size == (13,)
 
 
 def test_one_rate_is_a_network():

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from ecgstudy.data.dataset import MILLIVOLT
 from ecgstudy.data.synthetic import Simulation, simulate
+from ecgstudy.models import build_model
 from ecgstudy.study.axis_page import SIGNAL, Comparison
-from ecgstudy.study.paper_page import fresh, trained, whose_weights
+from ecgstudy.study.paper_page import trained, whose_weights
 from ecgstudy.train.feed import Scaling
+from ecgstudy.train.seeds import scoped_seed
 
 SEED = 4
 WAVES = {"P": ("p_on", "p_off"), "QRS": ("qrs_on", "qrs_off"), "T": ("t_on", "t_off")}
@@ -43,12 +45,15 @@ def subject(found: Comparison, n_records: int) -> Subject:
     """
     page = found.page
     model, run = trained(found)
-    untrained = fresh(page, **page.axis.variants[page.axis.name].all_settings(page.request.size))
+    classes = tuple(found.rows[0].runs[0].result["data"]["classes"])
+    settings = page.axis.variants[page.axis.name].all_settings(page.request.size)
+    with scoped_seed(run.experiment.seed if run else 0):            # the weights that this very run began with
+        untrained = build_model(page.axis.name, SIGNAL, len(classes), **settings).eval()
     simulation = simulate(SEED, range(n_records), fs=SIGNAL.fs)
     microvolts = simulation.signals * MILLIVOLT
     scaling = Scaling(**run.result["training"]["scaling"]) if run else Scaling(float(microvolts.mean()), float(microvolts.std()))
     x = torch.from_numpy(((microvolts - scaling.mean) / scaling.deviation).astype(np.float32))
-    return Subject(model, untrained, whose_weights(run), simulation, x, tuple(found.rows[0].runs[0].result["data"]["classes"]))
+    return Subject(model, untrained, whose_weights(run), simulation, x, classes)
 
 
 def wave_masks(simulation: Simulation) -> dict[str, np.ndarray]:

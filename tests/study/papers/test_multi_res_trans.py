@@ -52,7 +52,8 @@ def test_separation_is_the_auroc_on_its_better_side():
     features[:, 1] = 0
     features[:, 2] = -positive
     found = page.separation(features, positive)
-    assert found[0] == pytest.approx(max(a := roc_auc_score(positive, features[:, 0]), 1 - a))
+    auroc = roc_auc_score(positive, features[:, 0])
+    assert found[0] == pytest.approx(max(auroc, 1 - auroc))
     assert found[1:].tolist() == [0.5, 1.0]
 
 
