@@ -136,8 +136,7 @@ def _trace(axis: Axes, seen: Subject, masks: Mapping[str, np.ndarray]) -> None:
 def _over_time(axis: Axes, response: np.ndarray, kernel: str) -> None:
     axis.axhline(0, color=GREY, lw=0.6)
     axis.plot(np.arange(len(response)) / SIGNAL.fs, response, color=MEASURED, lw=1)
-    axis.text(0.005, 0.95, f"{kernel} samples", transform=axis.transAxes, fontsize=9, va="top",
-              bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
+    axis.set_ylabel(f"{kernel} samples", fontsize=9)
 
 
 def _powers(axis: Axes, after: Mapping[str, np.ndarray], before: Mapping[str, np.ndarray], signal: Mapping[str, np.ndarray]) -> None:
