@@ -179,8 +179,14 @@ _PAGES = (
     }),
 )
 
-# Each paper's network beside a plain baseline, on the paper's own page.
-_PAPERS = (Axis(f"papers/{name}", "networks", "network", "resnet18", {name: Variant(model=name), "resnet18": RESNET18})
+# Networks that a paper itself compares with its own.
+_COMPARED = {
+    "lightweight_transformer": {"self_attention": Variant({"mixer": "attention"}, model="lightweight_transformer")},
+}
+
+# Each paper's network, with what it compares it to, beside a plain baseline, on the paper's own page.
+_PAPERS = (Axis(f"papers/{name}", "networks", "network", "resnet18",
+                {name: Variant(model=name), **_COMPARED.get(name, {}), "resnet18": RESNET18})
            for name in list_models() if model_entry(name).sizes)
 
 AXES = {axis.name: axis for axis in (*_PAGES, *_PAPERS)}
