@@ -182,6 +182,7 @@ _PAGES = (
 # Networks that a paper itself compares with its own.
 _COMPARED = {
     "lightweight_transformer": {"self_attention": Variant({"mixer": "attention"}, model="lightweight_transformer")},
+    "multimodal_mil": {"own_modality": Variant({"reach": "own"}, model="multimodal_mil")},
 }
 
 # Each paper's network, with what it compares it to, beside a plain baseline, on the paper's own page.

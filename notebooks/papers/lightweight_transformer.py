@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # LightConv transformer: can sixteen numbers a head stand for attention?
+# # LightConv transformer: can a few numbers a head stand for attention?
 #
 # **The problem.** An ECG from a patch or a watch runs for days, is noisy, and must be read on a small device. The beats that matter in it are early ones:
 # from the ventricles (PVC) with a broad, strange shape, from above them with an ordinary shape at an unusual time. {cite:t}`meng2022` start from a

@@ -205,7 +205,7 @@ def in_words(seen: Subject) -> str:
         apart = {kind: float(np.mean([np.abs(mean[i] - mean[0]).mean() for mean in means])) for i, kind in enumerate(seen.kinds) if i}
         most = max(apart, key=apart.get)
         parts.append("**The gates.** Mean distance of a channel's opening from that for sinus beats: "
-                     + ", ".join(f"{kind} {value:.3f}" for kind, value in apart.items()) + f". Largest for {most}. The gates see the "
+                     + ", ".join(f"{kind} {value:.4f}" for kind, value in apart.items()) + f". Largest for {most}. The gates see the "
                      "beat's shape alone; an early beat of ordinary shape must be told by its RR interval.")
     used = [(taps_in_use(after).mean(), taps_in_use(before).mean(), after.shape[1])
             for after, before in zip(kernels(seen.model), kernels(seen.untrained), strict=True)]
