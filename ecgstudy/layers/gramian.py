@@ -20,7 +20,7 @@ class GramianField(nn.Module):
     $$\tilde x = \frac{2x - \max x - \min x}{\max x - \min x},\quad \phi_i = \arccos \tilde x_i,\quad
     G_{ij} = \cos(\phi_i + \phi_j) = \tilde x_i \tilde x_j - \sqrt{1 - \tilde x_i^2}\,\sqrt{1 - \tilde x_j^2}$$
 
-    Wang & Oates, AAAI workshop 2015, arXiv 1506.00327. Time runs along both axes, so the diagonal is the trace itself; each lead is
+    Wang & Oates, AAAI workshops 2015. Time runs along both axes, so the diagonal is the trace itself; each lead is
     stretched by its own range, so its amplitude is lost.
     """
 

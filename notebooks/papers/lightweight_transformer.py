@@ -53,8 +53,8 @@ Markdown(page.what_runs() + "\n\n" + paper_page.about(page))
 # %% [markdown]
 # ## Architecture
 #
-# The first axis counts beats, not records: the beats of a batch are cut out, laid behind one another, and put back into their records before the bag. So
-# no network and no batch norm ever sees the padding of a record with few beats. In the second table `attention` is the control: the same
+# The shapes leave out the first axis. It counts beats, not records: the beats of a batch are cut out, laid behind one another, and put back into their records
+# before the bag. So no batch norm ever sees the padding of a record with few beats. In the second table `attention` is the control: the same
 # network with self-attention in each encoder layer. How many MACs a record costs depends on how many beats it has.
 
 # %%
