@@ -19,9 +19,9 @@ from ecgstudy.models.heartbeats import cut
 from ecgstudy.models.lightweight_transformer import LightweightTransformer, rhythm
 from ecgstudy.study import tables
 from ecgstudy.study.axis_page import SIGNAL, Comparison, save_picture
-from ecgstudy.study.comparison import compare
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
 from ecgstudy.study.paper_page import fresh, trained, whose_weights
+from ecgstudy.study.papers.claims import against
 from ecgstudy.study.papers.simulated_beats import COLOURS, KINDS, SimulatedBeats, simulated_beats
 
 N_RECORDS = 96
@@ -29,7 +29,6 @@ TRACE = LEADS.index("II")
 TOKEN = 0.04                # seconds
 FEWEST_BEATS = 5            # of a kind, before its gates are shown
 MOST_DRAWN = 60             # beats of a kind over one another
-LIGHT, ATTENTION = "lightweight_transformer", "self_attention"       # the two networks of the paper's claim
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,11 +223,4 @@ def reported() -> str:
 
 def claim(found: Comparison) -> str:
     """The paper's own claim, light convolution no worse than self-attention at fewer parameters, as this page's runs see it."""
-    rows = {row.value: row for row in compare(found.outcome.finished, found.page.plan, ATTENTION)}
-    difference = rows[LIGHT].difference["macro_auroc"] if {LIGHT, ATTENTION} <= set(rows) else None
-    if difference is None:
-        return "**The paper's claim.** Both networks are needed for it, and one is not in this table."
-    counts = {name: rows[name].runs[0].result["training"]["n_parameters"] for name in (LIGHT, ATTENTION)}
-    return (f"**The paper's claim.** With {counts[LIGHT]:,} parameters against {counts[ATTENTION]:,}, the light convolution is "
-            f"{difference.verdict} against self-attention on macro-AUROC here: {tables.show_interval(difference.interval, signed=True)}. "
-            "An undecided difference does not show that the two are equal.")
+    return f"**The paper's claim.** {against(found, 'lightweight_transformer', 'self_attention')}"

@@ -15,11 +15,10 @@ from matplotlib.patches import Rectangle
 from ecgstudy.layers.gramian import patch_places
 from ecgstudy.leads import LEADS
 from ecgstudy.models.multimodal_mil import MODALITIES, N_PATCHES, PATCH, SIZE, Fused, MultimodalMIL
-from ecgstudy.study import tables
 from ecgstudy.study.axis_page import SIGNAL, Comparison, save_picture
-from ecgstudy.study.comparison import compare
 from ecgstudy.study.figures import GREY, INK, STYLE
 from ecgstudy.study.paper_page import trained, whose_weights
+from ecgstudy.study.papers.claims import against
 from ecgstudy.study.papers.simulated_beats import COLOURS, SimulatedBeats, simulated_beats
 
 N_RECORDS = 96
@@ -27,7 +26,6 @@ TRACE = LEADS.index("II")
 ECTOPIC = ("PAC", "PVC")
 MARK = "#c2185b"            # of what is loudest
 SPOKEN = {"beats": "beat", "image": "patch"}
-BOTH, OWN = "multimodal_mil", "own_modality"        # the two networks of the paper's claim
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,9 +181,4 @@ def in_words(seen: Subject) -> str:
 
 def claim(found: Comparison) -> str:
     """Whether gathering from both bags can be told from gathering at home, as this page's runs see it."""
-    rows = {row.value: row for row in compare(found.outcome.finished, found.page.plan, OWN)}
-    difference = rows[BOTH].difference["macro_auroc"] if {BOTH, OWN} <= set(rows) else None
-    if difference is None:
-        return "**The paper's idea.** Both networks are needed to ask for it, and one is not in this table."
-    return (f"**The paper's idea.** At the same size, a query that gathers from both bags is {difference.verdict} against one that stays "
-            f"in its own, on macro-AUROC: {tables.show_interval(difference.interval, signed=True)}.")
+    return f"**The paper's idea.** {against(found, 'multimodal_mil', 'own_modality')}"
