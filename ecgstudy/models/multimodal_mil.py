@@ -176,7 +176,7 @@ class MultimodalMIL(nn.Module):
              "Gramian patches as instances, a top instance a modality that asks both, and the shape of the encoders; the paper's own "
              "widths, windows and recipe are not known.",
     choices=("At most 24 beats of ten seconds, 0.7 s each; the follow-up has 60 beats of a longer record.",
-             "The image is 96 x 96 a lead for a record of any length, cut into 16 patches of 24 x 24.",
+             "The image is 96 × 96 a lead for a record of any length, cut into 16 patches of 24 × 24.",
              "The top instance is found by a score, the largest over the classes, and not element by element.",
              "Each modality's largest scores are trained against the bag's labels with weight 1/4; without it nothing trains the scores.",
              "Vectors of 128, a query shared by both modalities, nine tenths gathered and one tenth the query itself.",

@@ -76,7 +76,7 @@ found.figure()
 # ## Two bags side by side
 #
 # A simulated record with early beats. Left the bag of beats: a bar for each beat is the weight $\alpha$ that it gets, in per cent. Right the bag of patches of
-# the same lead: time runs along both axes, and the diagonal is the trace itself. A dark stripe is a QRS against all other times. In the upper row
+# the same lead: time runs along both axes, and the diagonal is the trace itself. A narrow light stripe is a QRS against all other times. In the upper row
 # the loudest beat asks, marked by a star; in the lower row the loudest patch, marked by its frame.
 
 # %% mystnb={"figure": {"name": "fig-mamil-bags", "caption": "One simulated record as a bag of beats and as a bag of Gramian patches. Star and frame: the loudest beat and the loudest patch. Bars and numbers: what their queries gather from each beat and each patch, in per cent; upper row the beat's query, lower row the patch's."}, "image": {"alt": "Two rows. Left, an ECG trace with a coloured bar under each beat and a star over one; right, a grey image in four by four patches with a number on each."}}

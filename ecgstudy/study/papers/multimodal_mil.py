@@ -89,7 +89,7 @@ def _draw_beats(axis: Axes, seen: Subject, record: int, weights: np.ndarray, top
         axis.text(at, foot + scale * weights[i] + 0.05, f"{100 * weights[i]:.0f}", ha="center", va="bottom", fontsize=8)
         if i == top:
             begin = (peak - seen.model.before) / SIGNAL.fs
-            axis.axvspan(begin, begin + seen.model.length / SIGNAL.fs, color=MARK, alpha=0.15, lw=0)
+            axis.axvspan(begin, begin + seen.model.length / SIGNAL.fs, color=MARK, alpha=0.15, lw=0, zorder=0)
             axis.plot(at, trace.max() + 0.3, "*", color=MARK, ms=13)
     kinds = [kind for kind in COLOURS if kind and kind in set(seen.beats.kinds[record])]
     axis.legend(handles=[Rectangle((0, 0), 1, 1, color=COLOURS[kind], label=kind) for kind in kinds], fontsize=9, ncols=len(kinds),
