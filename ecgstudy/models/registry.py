@@ -59,6 +59,7 @@ def register(*, paper: str, fidelity: str = "", choices: Sequence[str] = (), siz
     model that it returns maps [B, L, T] to logits [B, K] and has `forward_features(x) -> [B, C, N]` or [B, C, F, N], the last feature
     map, and `head(features) -> logits`. A model with inputs takes each as a keyword tensor, None by default. One with auxiliary losses
     defines `training_outputs(x, **inputs) -> (logits, {name: loss, already weighted})`; the objective adds them to its own.
+    A loss that needs the labels is a function of the objective's criterion, which takes logits alone: `lambda criterion: criterion(z)`.
     """
     for name in inputs:
         require_known("input", name, INPUTS)

@@ -183,6 +183,8 @@ _PAGES = (
 _COMPARED = {
     "ecgnet": {f"{branch}_alone": Variant({"branches": branch}, model="ecgnet") for branch in ("cnn", "lstm")},
     "multi_res_trans": {f"{pooling}_alone": Variant({"pooling": pooling}, model="multi_res_trans") for pooling in ("mean", "max")},
+    "lightweight_transformer": {"self_attention": Variant({"mixer": "attention"}, model="lightweight_transformer")},
+    "multimodal_mil": {"own_modality": Variant({"reach": "own"}, model="multimodal_mil")},
 }
 
 # Each paper's network, with what it compares it to, beside a plain baseline, on the paper's own page.

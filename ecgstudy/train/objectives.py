@@ -29,8 +29,15 @@ def supervised(is_multilabel: bool) -> Objective:
 
 
 def _with_auxiliary(model: nn.Module, batch: Batch, criterion: Callable[[Tensor, Tensor], Tensor]) -> dict[str, Tensor]:
-    """The criterion on the logits, and each auxiliary loss of a model that defines `training_outputs`, already weighted."""
+    """The criterion on the logits, and each auxiliary loss of a model that defines `training_outputs`, already weighted.
+
+    One that needs the labels is a function: of further logits [B, K] it asks what the criterion says.
+    """
+    def against_labels(logits: Tensor) -> Tensor:
+        return criterion(logits.float(), batch.targets)
+
     logits, extra = (model.training_outputs(batch.signals, **batch.inputs) if hasattr(model, "training_outputs") else
                      (model(batch.signals, **batch.inputs), {}))
-    labelled = criterion(logits.float(), batch.targets)
+    extra = {name: loss(against_labels) if callable(loss) else loss for name, loss in extra.items()}
+    labelled = against_labels(logits)
     return {"loss": labelled + sum(extra.values()), "labels": labelled, **extra}
