@@ -179,8 +179,14 @@ _PAGES = (
     }),
 )
 
-# Each paper's network beside a plain baseline, on the paper's own page.
-_PAPERS = (Axis(f"papers/{name}", "networks", "network", "resnet18", {name: Variant(model=name), "resnet18": RESNET18})
+# Networks that a paper itself compares with its own.
+_MPGT = {"last_gate": "last", "no_gate": "sum", "fine_alone": "fine", "coarse_alone": "coarse"}
+_COMPARED = {"progressive_gated_transformer": {name: Variant({"fusion": fusion}, model="progressive_gated_transformer")
+                                               for name, fusion in _MPGT.items()}}
+
+# Each paper's network, with what it compares it to, beside a plain baseline, on the paper's own page.
+_PAPERS = (Axis(f"papers/{name}", "networks", "network", "resnet18",
+                {name: Variant(model=name), **_COMPARED.get(name, {}), "resnet18": RESNET18})
            for name in list_models() if model_entry(name).sizes)
 
 AXES = {axis.name: axis for axis in (*_PAGES, *_PAPERS)}
