@@ -182,7 +182,9 @@ _PAGES = (
 # Networks that a paper itself compares with its own.
 _MPGT = {"last_gate": "last", "no_gate": "sum", "fine_alone": "fine", "coarse_alone": "coarse"}
 _COMPARED = {"progressive_gated_transformer": {name: Variant({"fusion": fusion}, model="progressive_gated_transformer")
-                                               for name, fusion in _MPGT.items()}}
+                                               for name, fusion in _MPGT.items()},
+             "mvms_ecg": {"hierarchical": Variant({"hierarchical": True}, model="mvms_ecg"),
+                          "student": Variant({"views": "one"}, model="mvms_ecg")}}
 
 # Each paper's network, with what it compares it to, beside a plain baseline, on the paper's own page.
 _PAPERS = (Axis(f"papers/{name}", "networks", "network", "resnet18",
