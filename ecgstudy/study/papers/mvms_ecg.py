@@ -27,7 +27,7 @@ FRONTAL = {"I": 0, "II": 60, "III": 120, "aVR": -150, "aVL": -30, "aVF": 90}
 # Where each chest electrode lies around the heart in the horizontal plane, degrees from the patient's left towards the front, as textbooks
 # draw them; and on the chest, in widths of the torso from its middle, and heights from the fourth intercostal space.
 HORIZONTAL = {"V1": 115, "V2": 94, "V3": 58, "V4": 47, "V5": 22, "V6": 0}
-ON_CHEST = {"V1": (-0.06, 0.0), "V2": (0.06, 0.0), "V3": (0.15, -0.05), "V4": (0.25, -0.10), "V5": (0.345, -0.10), "V6": (0.42, -0.10)}
+ON_CHEST = {"V1": (-0.06, 0.0), "V2": (0.06, 0.0), "V3": (0.16, -0.1), "V4": (0.26, -0.2), "V5": (0.36, -0.2), "V6": (0.44, -0.2)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def _frontal(axis: Axes) -> None:
     for lead, angle in FRONTAL.items():
         _arrow(axis, lead, (0.04, 0.06), angle, 0.95)
     for lead, (x, y) in ON_CHEST.items():
-        axis.plot(1.15 * x, y + 0.12, "o", ms=8, color=COLOURS[view_of(lead)], mec="white", mew=1, zorder=4)
+        axis.plot(1.15 * x, y + 0.14, "o", ms=8, color=COLOURS[view_of(lead)], mec="white", mew=1, zorder=4)
     axis.set(xlim=(-1.25, 1.3), ylim=(-1.25, 1.2))
     axis.set_title("frontal plane, the patient facing the reader", fontsize=10)
     for x, word in ((-1.2, "right"), (1.2, "left")):
