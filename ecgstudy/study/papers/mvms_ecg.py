@@ -197,7 +197,8 @@ def in_words(seen: Subject) -> str:
                  if not np.isnan(row).any()]
     spread, means = gates.std(axis=0).mean(), gates.mean(axis=0)
     widest, least = int(means.argmax()), int(means.argmin())
-    return (f"**Gates.** On {len(targets)} validation records the widest open is *{names[widest]}* (mean {means[widest]:.2f}), the least "
+    return (f"**Gates** ({seen.whose}). "
+            f"On {len(targets)} validation records the widest open is *{names[widest]}* (mean {means[widest]:.2f}), the least "
             f"open *{names[least]}* ({means[least]:.2f}). From record to record one gate varies by {spread:.3f} (SD, mean of views).\n\n"
             f"**Views.** The view whose part of the logit rises most when the class is there: {', '.join(strongest)}. This is exact for "
             "the network, because a logit is a sum over views; it does not say that the others would not have sufficed.")

@@ -239,7 +239,8 @@ def in_words(seen: Subject) -> str:
     lowest, highest = min(each.min() for each in given.values()), max(each.max() for each in given.values())
     fine, coarse = contributions(seen.model, seen.x)[len(seen.model.levels)]
     moved = moved_by_constant_gates(seen.model, seen.x)
-    return (f"**Gates.** On {len(seen.x)} simulated records they lie between {lowest:.3f} and {highest:.3f}, of the possible "
+    return (f"**Gates** ({seen.weights}). "
+            f"On {len(seen.x)} simulated records they lie between {lowest:.3f} and {highest:.3f}, of the possible "
             f"{LIMITS[0]:.3f} to {LIMITS[1]:.3f}. Of their variance {100 * shares[0]:.0f} % lies between channels, {100 * shares[1]:.0f} % "
             f"between records and {100 * shares[2]:.0f} % over time within a record (mean of the levels).\n\n"
             f"**Rows.** In the last level the fine row brings {np.median(fine / coarse):.2f} times as much as the coarse one (median over "
