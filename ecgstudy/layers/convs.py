@@ -18,13 +18,14 @@ from ecgstudy.layers.norms import TokenBatchNorm
 class TokenConv(nn.Module):
     """Convolution along time with bias and "same" padding.
 
-    x: [B, N, dim] -> [B, ceil(N / stride), out_dim]; the kernel is odd, in tokens.
+    x: [B, N, dim] -> [B, ceil(N / stride), out_dim]; the kernel is odd, in tokens. dilation: tokens from one weight to the next.
     """
 
-    def __init__(self, dim: int, out_dim: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
+    def __init__(self, dim: int, out_dim: int, kernel: int, *, stride: int = 1, dilation: int = 1, groups: int = 1) -> None:
         super().__init__()
         require_odd("kernel", kernel)
-        self.conv = nn.Conv2d(dim, out_dim, (1, kernel), stride=(1, stride), padding=(0, kernel // 2), groups=groups)
+        self.conv = nn.Conv2d(dim, out_dim, (1, kernel), stride=(1, stride), padding=(0, dilation * (kernel // 2)),
+                              dilation=(1, dilation), groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.unsqueeze(1).permute(0, 3, 1, 2)              # [B, C, 1, N], channels-last in memory

@@ -185,6 +185,10 @@ _COMPARED = {
     "multi_res_trans": {f"{pooling}_alone": Variant({"pooling": pooling}, model="multi_res_trans") for pooling in ("mean", "max")},
     "lightweight_transformer": {"self_attention": Variant({"mixer": "attention"}, model="lightweight_transformer")},
     "multimodal_mil": {"own_modality": Variant({"reach": "own"}, model="multimodal_mil")},
+    "progressive_gated_transformer": {name: Variant({"fusion": fusion}, model="progressive_gated_transformer") for name, fusion in (
+        ("last_gate", "last"), ("no_gate", "sum"), ("fine_alone", "fine"), ("coarse_alone", "coarse"))},
+    "mvms_ecg": {"hierarchical": Variant({"hierarchical": True}, model="mvms_ecg"),
+                 "student": Variant({"views": "one"}, model="mvms_ecg")},
 }
 
 # Each paper's network, with what it compares it to, beside a plain baseline, on the paper's own page.
