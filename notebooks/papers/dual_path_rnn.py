@@ -79,7 +79,8 @@ found.figure()
 #
 # From above: a record in atrial fibrillation; the segments, in two rows to show the overlap; the strongest feature of the encoder as the
 # matrix that both recurrences walk over; the same feature as the encoder gave it and as it comes back when nothing happens between
-# cutting and joining; in how many segments a frame lies, here and with the published code's lengths.
+# cutting and joining; in how many segments a frame lies, here and with the published code's lengths. The first segment holds padding
+# alone: it is there so that the first frames, too, lie in two.
 
 # %% mystnb={"figure": {"name": "fig-dual-path-segments", "caption": "How a record is cut and joined. Blue bars: segments. Matrix: one encoder feature, position in the segment by segment. Below: the feature before and after, and in how many segments each frame lies; grey: the published code's lengths."}, "image": {"alt": "Five panels on a time axis of ten seconds: a lead II trace with irregular beats, staggered bars, a red and blue matrix, two curves that coincide, and a step line at two."}}
 seen = dual_path_rnn.gather(found)
