@@ -90,4 +90,5 @@ mina.draw(seen, found)
 # %%
 limits = ["the paper's own task, AF in one lead, was not repeated",
           "a weight says where a network looked, not why it decided"]
-Markdown(f"{mina.in_words(seen)}\n\n{mina.reported()}\n\n{found.reading(limits=limits)}")
+told = f"{mina.in_words(seen)}\n\n{mina.reported()}"
+Markdown(f"{told}\n\n{found.reading(limits=limits)}")
