@@ -170,7 +170,7 @@ def _segments(axis: Axes, found: Looks, values: np.ndarray, colour: str, even: f
 def _even(axis: Axes, values: np.ndarray, even: float | None) -> None:
     if even is not None:
         axis.axhline(even, color=INK, lw=0.8, ls="--")
-        axis.text(1.0, even, "even", transform=axis.get_yaxis_transform(), fontsize=8, va="center", ha="left")
+        axis.text(1.004, even, "even", transform=axis.get_yaxis_transform(), fontsize=8, va="center", ha="left")
     axis.set_ylim(0, 1.12 * max(float(values.max()), even or 0.0, 1e-9))
 
 
