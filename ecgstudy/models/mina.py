@@ -77,6 +77,9 @@ class BandNetwork(nn.Module):
         self.segment, self.knowledge = segment, tuple(knowledge)
         self.conv = nn.Sequential(nn.Conv1d(n_leads, CONV_WIDTH, kernel, stride=stride), nn.ReLU())
         self.sharpness = nn.Sequential(nn.Conv1d(n_leads, 1, kernel, stride=stride), nn.ReLU())
+        nn.init.zeros_(self.sharpness[0].bias)      # changes are not negative: with such weights no hint is dead from the start
+        with torch.no_grad():
+            self.sharpness[0].weight.abs_()
         self.beat = GuidedAttention(CONV_WIDTH, ATTENTION_WIDTH)
         self.lstm = nn.LSTM(CONV_WIDTH, LSTM_WIDTH, batch_first=True, bidirectional=True)
         self.rhythm = GuidedAttention(2 * LSTM_WIDTH, ATTENTION_WIDTH)
@@ -159,6 +162,7 @@ class Mina(nn.Module):
         "Wider band features (32 for 8) and a wider attention over bands (8 for 2), for nine labels in place of two classes.",
         "A segment's spread is the mean over leads, a band's power is taken over all leads and on a logarithmic scale.",
         "Attention weights start with a standard deviation of one over the root of their inputs, not one.",
+        "The convolution of the sharpness starts without a bias and with weights that are not negative, so that no band's hint is dead.",
         "Binary cross-entropy on raw logits; the published code applies softmax twice.",
     ),
     sizes={
