@@ -17,8 +17,8 @@ from ecgstudy.study import axis_page, figures, paper_page
 from ecgstudy.study.axis_page import SIGNAL, AxisPage, Comparison
 from ecgstudy.study.complexity import example_input, macs, measuring
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
-from ecgstudy.study.papers import simulated
-from ecgstudy.study.papers.simulated import Subject
+from ecgstudy.study.papers import subjects
+from ecgstudy.study.papers.subjects import Subject
 from ecgstudy.study.tables import mega
 
 SEED, N_RECORDS = 11, 48
@@ -31,7 +31,7 @@ PATH_WORDS = {"intra": "inside segments", "inter": "across segments"}
 
 def gather(found: Comparison) -> Subject:
     """The page's network and its simulated records."""
-    return simulated.subject(found, SEED, range(N_RECORDS))
+    return subjects.subject(found, SEED, range(N_RECORDS))
 
 
 # -- cost ---------------------------------------------------------------------------------------------------------------

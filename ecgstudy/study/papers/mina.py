@@ -16,8 +16,8 @@ from ecgstudy.models.mina import LEVELS, Mina
 from ecgstudy.study import axis_page, figures, tables
 from ecgstudy.study.axis_page import SIGNAL, Comparison
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
-from ecgstudy.study.papers import simulated
-from ecgstudy.study.papers.simulated import Subject
+from ecgstudy.study.papers import subjects
+from ecgstudy.study.papers.subjects import Subject
 
 SEED, N_RECORDS = 5, 48
 SHOWN = "PVC"                       # an early, wide, tall beat: sharp, spread and strong, so that every hint has something to say
@@ -28,7 +28,7 @@ LEVEL_WORDS = {"beat": "positions in a segment", "rhythm": "segments", "frequenc
 
 def gather(found: Comparison) -> Subject:
     """The page's network and its simulated records."""
-    return simulated.subject(found, SEED, range(N_RECORDS))
+    return subjects.subject(found, SEED, range(N_RECORDS))
 
 
 @dataclass(frozen=True, eq=False)

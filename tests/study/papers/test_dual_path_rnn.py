@@ -10,7 +10,7 @@ from ecgstudy.errors import ConfigurationError
 from ecgstudy.layers.segments import Segmentation
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.study.papers import dual_path_rnn
-from ecgstudy.study.papers.simulated import Subject
+from ecgstudy.study.papers.subjects import Subject
 
 HALVES = Segmentation(4, 2)
 

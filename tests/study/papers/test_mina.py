@@ -9,7 +9,7 @@ from ecgstudy.data.synthetic import simulate
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.models.mina import GuidedAttention
 from ecgstudy.study.papers import mina
-from ecgstudy.study.papers.simulated import Subject
+from ecgstudy.study.papers.subjects import Subject
 
 SIGNAL = SignalSpec(12, 1000, 100)
 
