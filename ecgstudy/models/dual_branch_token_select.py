@@ -235,7 +235,7 @@ RELATIONS = {"correlation": lambda u, v: (1 - correlation(u, v)).mean(), "decorr
              "A record whose length is no multiple of a stride is filled up with zeros, so that no sample is lost."),
     sizes={"study": ({}, 2_312_361),
            "paper": ({"stem_width": 128, "dim": 424, "depths": (8, 5), "collect_from": (4, 3), "heads": 8}, 33_550_753)},
-    quick={"stem_width": 16, "dim": 48, "depths": (2, 2), "collect_from": (1, 1)})
+    quick={"stem_width": 16, "dim": 48, "depths": (1, 1), "collect_from": (1, 1)})
 def dual_branch_token_select(signal: SignalSpec, n_classes: int, *, stem_width: int = 64, dim: int = 128, depths: Sequence[int] = (4, 3),
                              collect_from: Sequence[int] = (3, 2), heads: int = 4, keep: float = 0.5, keep_draw: int | None = None,
                              relation: str = "correlation", relation_weight: float = 0.1) -> nn.Module:
