@@ -73,9 +73,9 @@ def validation_records(found: Comparison, run: Run | None, most: int = MOST) -> 
     rows = parts.validation[np.unique(np.linspace(0, len(parts.validation) - 1, min(most, len(parts.validation))).round().astype(int))]
     scaling = Scaling(**run.result["training"]["scaling"]) if run else fit_scaling(prepared, parts.training)
     feed = Feed(prepared, rows, labels.encode(prepared.statements()), scaling, torch.device("cpu"))
-    scaled, targets = feed.batch(torch.arange(len(feed)))
-    return ValidationRecords(prepared.signals[rows] / 1000, scaled, targets.numpy().astype(int), list(feed.record_ids), labels.classes,
-                             prepared.fs)
+    batch = feed.batch(torch.arange(len(feed)))
+    return ValidationRecords(prepared.signals[rows] / 1000, batch.signals, batch.targets.numpy().astype(int), list(feed.record_ids),
+                             labels.classes, prepared.fs)
 
 
 def _stand_in(labels: LabelSet, n_records: int = 64) -> ValidationRecords:
