@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
 from torch import Tensor
 
 from ecgstudy.data.labels import LabelSet, label_set
@@ -25,7 +27,7 @@ from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE, closed
 from ecgstudy.study.paper_page import trained, whose_weights
 from ecgstudy.study.profiles import profile
 from ecgstudy.study.request import at_hand
-from ecgstudy.study.tables import reported, show, style
+from ecgstudy.study.tables import NOTES, reported, show, style
 from ecgstudy.train.feed import Feed, Scaling, fit_scaling
 
 MOST, BATCH, REPLICATES = 1000, 64, 500
@@ -210,12 +212,12 @@ def _attention(axis: Axes, found: np.ndarray, modules: Sequence[str], title: str
 
 
 def reported_table() -> Styler:
-    """The paper's own scores, grey throughout."""
+    """The paper's own scores on MIT-BIH, in grey."""
     rows = [{("", "network"): row["network"], (NOTES, "F1 (%)"): f"{row['f1']:.2f}", (NOTES, "accuracy (%)"): f"{row['accuracy']:.2f}"}
             for row in reported("paper_multi_module")["rows"]]
     table = pd.DataFrame(rows)
-    table.columns = pd.MultiIndex.from_tuples([(first.replace(NOTES, "paper"), second) for first, second in table.columns])
-    return style(table, "").set_properties(**{"color": "#8a8a8a", "font-style": "italic"})
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    return style(table, "What the authors report for MIT-BIH; not measured here, and not comparable with the scores above.")
 
 
 def in_words(seen: Subject, found: Contributions) -> str:
