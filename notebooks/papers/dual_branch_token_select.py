@@ -79,7 +79,8 @@ found.figure()
 # %% [markdown]
 # ## Which tokens are kept
 #
-# One validation record a class, the one on which the network is surest of that class. A blue cell went through the second pass.
+# One validation record a class, the one on which the network is surest of that class. A blue cell went through the second pass. Strips
+# that look alike in different records would mean that the network chooses by place and not by what it sees; the reading says how alike.
 
 # %% mystnb={"figure": {"name": "fig-dual-branch-kept", "caption": "Lead II of three validation records; below each, the coarse and the fine tokens that the network kept (blue) and dropped (grey)."}, "image": {"alt": "Three ECG traces, each above two strips of blue and grey cells, 50 coarse ones and 200 fine ones."}}
 seen = own.select(found)

@@ -14,6 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from pandas.io.formats.style import Styler
 
 from ecgstudy.data.beats import find_beats
@@ -150,6 +151,13 @@ def kept_by_class(seen: Selected, branch: str) -> dict[str, np.ndarray]:
     return found
 
 
+def shared(kept: np.ndarray) -> float:
+    """The share of one record's kept tokens that stand where another record keeps one too: 1 where the place alone decides, the kept
+    share by chance. kept: bool [R, N]."""
+    counts, n_records = kept.sum(axis=0), len(kept)                                 # [N]
+    return float((counts * (counts - 1)).sum() / (counts.sum() * (n_records - 1))) if n_records > 1 else float("nan")
+
+
 def mean_beat(seen: Selected) -> tuple[np.ndarray, np.ndarray]:
     """Seconds around the R-peak, and the mean of lead II over all beats that lie wholly inside their record, in mV."""
     before, after = round(BEFORE * seen.records.fs), round(AFTER * seen.records.fs)
@@ -239,8 +247,9 @@ def correlation_figure(curves: Mapping[float, np.ndarray]) -> Figure:
             axis.plot(np.arange(1, len(curve) + 1), curve, color=MEASURED if weight else GREY, lw=1.6,
                       label=f"weight {weight:g}" if weight else "without the loss", marker="o" if len(curve) < 10 else None, ms=4)
         axis.set(xlabel="training step", ylabel="correlation of the class tokens", ylim=(None, 1.02))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(color="#e5e5e5", lw=0.8)
-        axis.legend(fontsize=9, loc="lower right")
+        axis.legend(fontsize=9, loc="upper left")
         axis.set_title("The two branches in the first steps of training", fontsize=11, loc="left")
         return closed(figure)
 
@@ -279,6 +288,9 @@ def in_words(seen: Selected, curves: Mapping[float, np.ndarray]) -> str:
         most, least = int(np.nanargmax(share)), int(np.nanargmin(share))
         told.append(f"of the {branch} tokens those that begin {1000 * begins[most]:+.0f} ms from the R-peak are kept most often "
                     f"({share[most]:.0%}), those at {1000 * begins[least]:+.0f} ms least often ({share[least]:.0%})")
+    alike = " and ".join(f"{shared(seen.kept[branch]):.0%} of the {branch} ones" for branch in BRANCHES)
+    told.append(f"of the tokens that one record keeps another keeps, at the same place, {alike} (chance: {seen.model.coarse.keep:.0%}; where "
+                "the place alone decided: 100%)")
     (weight, tied), (_, free) = curves.items()
     tail = max(1, len(tied) // 5)
     told.append(f"over the last {tail} of {len(tied)} watched steps the class tokens correlate at {tied[-tail:].mean():.2f} with the loss "

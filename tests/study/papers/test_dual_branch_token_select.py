@@ -25,6 +25,14 @@ def test_without_beats_nothing_is_known():
     assert n_beats == 0 and np.isnan(share).all()
 
 
+def test_what_records_keep_in_common():
+    assert page.shared(np.array([[1, 1, 0, 0]] * 3, bool)) == 1
+    assert page.shared(np.array([[1, 1, 0, 0], [0, 0, 1, 1]], bool)) == 0
+    kept = np.random.default_rng(0).permuted(np.tile([True] * 20 + [False] * 20, (60, 1)), axis=1)
+    pairs = [(kept[a] & kept[b]).sum() / 20 for a in range(60) for b in range(60) if a != b]
+    assert abs(page.shared(kept) - np.mean(pairs)) < 1e-9 and abs(page.shared(kept) - 0.5) < 0.03
+
+
 class _Feed:
     """Eight records of noise."""
 
