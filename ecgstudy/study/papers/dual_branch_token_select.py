@@ -289,8 +289,8 @@ def in_words(seen: Selected, curves: Mapping[float, np.ndarray]) -> str:
         told.append(f"of the {branch} tokens those that begin {1000 * begins[most]:+.0f} ms from the R-peak are kept most often "
                     f"({share[most]:.0%}), those at {1000 * begins[least]:+.0f} ms least often ({share[least]:.0%})")
     alike = " and ".join(f"{shared(seen.kept[branch]):.0%} of the {branch} ones" for branch in BRANCHES)
-    told.append(f"of the tokens that one record keeps another keeps, at the same place, {alike} (chance: {seen.model.coarse.keep:.0%}; where "
-                "the place alone decided: 100%)")
+    told.append(f"of the tokens that one record keeps another keeps, at the same place, {alike} (chance: {seen.model.coarse.keep:.0%}; "
+                "where the place alone decided: 100%)")
     (weight, tied), (_, free) = curves.items()
     tail = max(1, len(tied) // 5)
     told.append(f"over the last {tail} of {len(tied)} watched steps the class tokens correlate at {tied[-tail:].mean():.2f} with the loss "
