@@ -93,7 +93,7 @@ def score_table(rows: Sequence[Row], axis: str, notes: dict[str, dict[str, float
     seeds = sorted({len(row.runs) for row in rows})
     caption = (f"{describe_data(run)}; {' to '.join(map(str, seeds))} seed{'s' * (seeds != [1])}. Mean over seeds ± SD over seeds, "
                f"[95 % interval over patients, from the {rows[0].measured['macro_auroc'].interval.n_replicates:,} bootstrap draws "
-               "that kept every class]; p after Holm."
+               "that kept every class]; differences on the seeds that both have, p after Holm."
                + " In grey the notes: CPSC2018, full width, threshold and epoch chosen on the scored fold." * bool(notes))
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
