@@ -109,7 +109,7 @@ def cost_table(costs: Sequence[NetworkCost], full: Sequence[NetworkCost], axis: 
               (NOTES, "MACs"): mega(base.notes_macs)} for here, base in zip(costs, full, strict=True)]
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
-    return style(table, "Parameters and multiply-accumulates of one 10-s record; time of one forward pass, batch of one, one "
+    return style(table, "Parameters and multiply-accumulates of one 10-s record; processor time of one forward pass, batch of one, one "
                         "thread, median, on the machine that made this page. In grey the full network by the notes' counting rule, which "
                         "leaves the attention products out.")
 
