@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecgstudy.layers.attention import attention_class
 from ecgstudy.layers.checks import require_count
 from ecgstudy.signal import SignalSpec
+from ecgstudy.train.device import one_thread
 
 ADAPTIVE_POOLS = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 FIXED_POOLS = (nn.AvgPool1d, nn.AvgPool2d)
@@ -180,13 +181,9 @@ def median_seconds(call: Callable[[], object], device: torch.device, repeats: in
             torch.cuda.synchronize(device)
         return clock() - began
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         timed()
         return statistics.median(timed() for _ in range(require_count("repeats", repeats)))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def example_input(model: nn.Module, inputs: SignalSpec | Tensor, batch: int = 1) -> Tensor:

@@ -36,7 +36,7 @@ from ecgstudy.study.ledger import Run
 from ecgstudy.study.probed import Probed
 from ecgstudy.study.request import at_hand
 from ecgstudy.train.checkpoint import load_weights
-from ecgstudy.train.device import describe, resolve_device
+from ecgstudy.train.device import describe, one_thread, resolve_device
 from ecgstudy.train.experiment import freeze_settings
 from ecgstudy.train.feed import Feed, Scaling
 from ecgstudy.train.loop import Bar, predict
@@ -217,7 +217,7 @@ def probe_all(found: Comparison, probes: Sequence[Probe]) -> Probing:
     prepared = _data(found) if todo else None
     if prepared is not None:
         todo = [run for run in todo if run.result["data"]["digest"] == prepared.digest]
-        with progress(total=len(todo) * len(wanted), desc="probes", unit="probe") as bar:
+        with progress(total=len(todo) * len(wanted), desc="probes", unit="probe") as bar, one_thread():
             for run in todo:
                 made[run.key] = probe(run, probes, prepared, bar=bar)
                 store.save(made[run.key], runs.folder() / run.key, request.name)
