@@ -111,8 +111,8 @@ class Protocol:
         seeds = " and ".join(dict.fromkeys(str(found.n_seeds) for found in self.scored.values()))
         first = (self.base or self.watched)[0]
         caption = (f"{tables.describe_data(first)}; seeds a rule: {seeds}. One set of predictions, scored in different ways: mean over "
-                   "seeds, [95 % interval over patients]. A threshold is the one with the best F1 there. Optimism is an oracle "
-                   "minus its twin, the rule that makes the same choice without test. Grey: the test fold chose, so the number is no result.")
+                   "seeds, [95 % interval over patients]. A threshold is the one with the best F1 there. Optimism is an oracle minus its "
+                   "twin, the rule that makes the same choice without test. Grey: the test fold chose, so the number is not a result.")
         return tables.style(pd.DataFrame(lines), caption).apply(
             lambda line: [GREY if line["rule"].startswith("oracle_") else ""] * len(line), axis=1)
 
