@@ -12,7 +12,8 @@ EXTRAS   := study,book,dev
 NOTEBOOK ?= notebooks/04_attention_ablation.ipynb
 DATASET  ?=
 RESULT   ?= out.ipynb
-# Paths of the tests, or options of pytest; and how many processes share them.
+# Paths of the tests, or options of pytest; and how many processes share them, one thread each: threads that share a core wait for
+# each other, and take many times as long.
 TESTS    ?=
 JOBS     ?= 2
 
@@ -40,7 +41,7 @@ study: $(STAMP)
 	@echo "Its picture:           $$(ls -t runs/$(basename $(notdir $(NOTEBOOK)))-*.png 2>/dev/null | head -1)"
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) $(TESTS)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) $(TESTS)
 
 book: $(STAMP)
 	$(BIN)/python -m ecgstudy.book

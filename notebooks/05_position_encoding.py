@@ -89,8 +89,8 @@ found.figure()
 # %% [markdown]
 # ## Moved and longer records
 #
-# The finished networks are measured again, without training, on records that were changed. This reads the **validation** fold: the test fold
-# stays opened once, and a question asked afterwards must not lean on it. The epoch was chosen on this fold, so its scores flatter a little;
+# The finished networks are measured again, without training, on records that were changed. This reads the **validation** fold, in the short
+# profiles an evenly spread part of it: the test fold stays opened once, and a question asked afterwards must not lean on it. The epoch was chosen on this fold, so its scores flatter a little;
 # the changes are what counts, and they are paired.
 #
 # *Moved.* The window slides: the first seconds are lost, the rest moves to the front, and zeros follow, as in a short record. This loses evidence

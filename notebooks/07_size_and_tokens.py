@@ -88,7 +88,7 @@ page.cost_table()
 # ## Deleting without training again
 #
 # Three of the rows above were trained with deletion. The sharper question is what the *trained base* loses when parts of its last stage are
-# left out afterwards. Every run of the base is measured again at each share kept, on the **validation** fold, so that the test fold stays opened
+# left out afterwards. Every run of the base is measured again at each share kept, on the **validation** fold (in the short profiles an evenly spread part of it), so that the test fold stays opened
 # once. Beside it stands the control: as many tokens or heads left out at random, {eq}`eq-importance` replaced by a draw. Three draws are
 # made, and the curve is their mean. Only the distance between the two curves speaks for the criterion.
 

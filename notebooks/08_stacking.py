@@ -106,7 +106,7 @@ figures.closed(drawn)
 # attention over the high bands, and less over the low ones: both 95 % intervals of the paired difference exclude zero on the claimed side, in
 # every one of at least three seeds. It is *contradicted* if high minus low is below zero against all three. Anything else is undecided.
 #
-# The scores below are of the **validation** fold, which also chose the epoch: the test fold stays opened once.
+# The scores below are of the **validation** fold, in the short profiles of an evenly spread part of it, which also chose the epoch: the test fold stays opened once.
 
 # %% mystnb={"figure": {"name": "fig-bands", "caption": "Left: validation macro-AUROC that each trained network loses without one band of its input; grey: the bands that are tested. Right: loss of the convolutions minus loss of each network with attention. Intervals: 95 % over patients, paired."}, "image": {"alt": "Left, loss of macro-AUROC over seven bands from 0.5 to 45 hertz, four marks with intervals in each. Right, three rows of differences with intervals: high bands, low bands, high minus low."}}
 claimed = stacking_page.only(found, frequency_claim.NETWORKS)

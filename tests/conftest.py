@@ -8,7 +8,7 @@ import pytest
 
 from ecgstudy.data.dataset import write_prepared
 from ecgstudy.evaluate.metrics import score
-from ecgstudy.study import ledger, plans
+from ecgstudy.study import ledger, plans, runs
 
 CLASSES = ("Normal", "AF", "I-AVB", "LBBB", "RBBB", "PAC", "PVC", "STD", "STE")
 
@@ -43,6 +43,12 @@ def experiment():
     """A run of seconds on the tiny data."""
     base = plans.PLANS["attention_ablation"]("synthetic", "", "smoke", ["mhsa"], [0])[0]
     return dataclasses.replace(base, n_training=96, epochs=2, patience=2, batch_size=16)
+
+
+@pytest.fixture
+def run(tiny, experiment):
+    """A finished run of one step on the tiny data, its weights at hand."""
+    return runs.run(dataclasses.replace(experiment, n_training=16, epochs=1), tiny)
 
 
 @pytest.fixture(autouse=True)

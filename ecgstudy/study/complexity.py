@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecgstudy.layers.attention import attention_class
 from ecgstudy.layers.checks import require_count
 from ecgstudy.signal import SignalSpec
+from ecgstudy.train.device import one_thread
 
 ADAPTIVE_POOLS = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 FIXED_POOLS = (nn.AvgPool1d, nn.AvgPool2d)
@@ -169,22 +170,20 @@ def saved_bytes(model: nn.Module, x: Tensor) -> int:
 
 
 def median_seconds(call: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Median wall-clock seconds of `call` after one untimed call. A GPU is waited for; a CPU works with one thread, so that the figure
-    does not depend on how many cores there are, or on what else they do."""
+    """Median seconds of `call` after one untimed call. A GPU is waited for. A CPU works with one thread and its processor time is taken,
+    so that the figure does not depend on how many cores there are, or on what else they do."""
+    clock = time.perf_counter if device.type == "cuda" else time.thread_time
+
     def timed() -> float:
-        began = time.perf_counter()
+        began = clock()
         call()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return time.perf_counter() - began
+        return clock() - began
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         timed()
         return statistics.median(timed() for _ in range(require_count("repeats", repeats)))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def example_input(model: nn.Module, inputs: SignalSpec | Tensor, batch: int = 1) -> Tensor:

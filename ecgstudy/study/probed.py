@@ -24,6 +24,7 @@ from ecgstudy.train.experiment import Experiment
 
 PROBE_SCHEMA = 1            # raised when the meaning of a stored probe changes
 CLOSE = 0.1                 # mean absolute difference of logits that another device's precision explains
+MOST = 700                  # validation records that a short profile probes: a page has tens of probes, and two cores
 FIELDS = {"schema", "key", "experiment", "data_digest", "environment", "probes", "macro_auroc"}
 
 
@@ -77,16 +78,22 @@ def _scores(experiment: Experiment, logits: np.ndarray, targets: np.ndarray) -> 
     return [None if math.isnan(value) else value for value in found]
 
 
+def asked_of(run: Run) -> np.ndarray:
+    """Which of a run's validation records are probed: all of them in the full profile, else evenly spread ones, at most MOST."""
+    n = len(run.predictions.validation_records)
+    return np.arange(0, n, 1 if run.experiment.profile == "full" else -(-n // MOST))
+
+
 def require_of(run: Run, entry: Probed) -> None:
     """DataError unless an entry is of this run: its key, its validation records, and clean logits that are the run's own.
 
     Another device's precision moves a logit a little; other weights move it far.
     """
-    own = run.predictions
-    if entry.key != run.key or not np.array_equal(entry.records, own.validation_records) or \
-            not np.array_equal(entry.targets, own.validation_targets):
+    own, asked = run.predictions, asked_of(run)
+    if entry.key != run.key or not np.array_equal(entry.records, own.validation_records[asked]) or \
+            not np.array_equal(entry.targets, own.validation_targets[asked]):
         raise DataError(f"the probes of {entry.key[:12]} are not of run {run.key[:12]} and its validation records; probe the run again")
-    apart = float(np.abs(entry.logits[0].astype(np.float32) - own.validation_logits).mean())
+    apart = float(np.abs(entry.logits[0].astype(np.float32) - own.validation_logits[asked]).mean())
     if apart > CLOSE:
         raise DataError(f"the weights of run {run.key[:12]} give clean logits {apart:.2f} away from the stored ones on average; remove the "
                         "run's folder and train it again")

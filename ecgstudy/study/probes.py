@@ -1,8 +1,8 @@
 """Probes: a finished run measured again under one stated change, without training.
 
-A probe changes the signals or the model's settings; the weights stay the run's own. All probes read the validation fold: the
-test fold stays opened once a run, and nothing that is asked afterwards can lean on it. The weights' epoch was chosen on this
-fold, so the scores flatter a little; the *changes* between probes are what a page reads.
+A probe changes the signals or the model's settings; the weights stay the run's own. All probes read the validation fold, in the
+short profiles an evenly spread part of it: the test fold stays opened once a run, and nothing that is asked afterwards can lean on
+it. The weights' epoch was chosen on this fold, so the scores flatter a little; the *changes* between probes are what a page reads.
 
     found = page.compare()
     probed = probe_all(found, [Probe("shift", 2.0), Probe("settings", {"keep_tokens": 0.5})])
@@ -36,7 +36,7 @@ from ecgstudy.study.ledger import Run
 from ecgstudy.study.probed import Probed
 from ecgstudy.study.request import at_hand
 from ecgstudy.train.checkpoint import load_weights
-from ecgstudy.train.device import describe, resolve_device
+from ecgstudy.train.device import describe, one_thread, resolve_device
 from ecgstudy.train.experiment import freeze_settings
 from ecgstudy.train.feed import Feed, Scaling
 from ecgstudy.train.loop import Bar, predict
@@ -167,7 +167,7 @@ def probe(run: Run, probes: Sequence[Probe], prepared: Prepared, *, device: str 
     experiment, on = run.experiment, resolve_device(device)
     if run.result["data"]["digest"] != prepared.digest:
         raise DataError(f"run {run.key[:12]} was made on other data than {prepared.folder}; prepare the run's data again")
-    rows = split(prepared, experiment.labels).validation
+    rows = split(prepared, experiment.labels).validation[store.asked_of(run)]
     fold = dataclasses.replace(prepared, signals=prepared.signals[rows], table=prepared.table.iloc[rows].reset_index(drop=True))
     targets = experiment.labels.encode(fold.statements())
     scaling = Scaling(**run.result["training"]["scaling"])
@@ -217,7 +217,7 @@ def probe_all(found: Comparison, probes: Sequence[Probe]) -> Probing:
     prepared = _data(found) if todo else None
     if prepared is not None:
         todo = [run for run in todo if run.result["data"]["digest"] == prepared.digest]
-        with progress(total=len(todo) * len(wanted), desc="probes", unit="probe") as bar:
+        with progress(total=len(todo) * len(wanted), desc="probes", unit="probe") as bar, one_thread():
             for run in todo:
                 made[run.key] = probe(run, probes, prepared, bar=bar)
                 store.save(made[run.key], runs.folder() / run.key, request.name)

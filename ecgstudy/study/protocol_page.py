@@ -104,15 +104,15 @@ class Protocol:
         if not self.scored:
             return self._gap()
         rules = scoring_rules.rules_of(self.base, self.watched)
-        lines = [{"rule": name, "epoch chosen on": rules[name][0].epoch, "threshold": rules[name][0].thresholds,
-                  "macro-F1": tables.show_interval(found.score, joint="<br>"), "minus the protocol": _paired(found.against_protocol),
-                  "twin": rules[name][0].twin or "–",
-                  "optimism": _paired(found.optimism)} for name, found in self.scored.items()]
+        lines = [{"rule": name, "epoch; threshold": f"best on {rules[name][0].epoch};<br>{rules[name][0].thresholds}",
+                  "macro-F1": tables.show_interval(found.score, joint="<br>"), "minus protocol": _paired(found.against_protocol),
+                  "optimism": _paired(found.optimism) + (f"<br>over {rules[name][0].twin}" if rules[name][0].twin else "")}
+                 for name, found in self.scored.items()]
         seeds = " and ".join(dict.fromkeys(str(found.n_seeds) for found in self.scored.values()))
         first = (self.base or self.watched)[0]
         caption = (f"{tables.describe_data(first)}; seeds a rule: {seeds}. One set of predictions, scored in different ways: mean over "
-                   "seeds, [95 % interval over patients]. Optimism is an oracle minus its twin, the rule that makes the same "
-                   "choice without test. Grey: the test fold chose, so the number is not a result.")
+                   "seeds, [95 % interval over patients]. A threshold is the one with the best F1 there. Optimism is an oracle minus its "
+                   "twin, the rule that makes the same choice without test. Grey: the test fold chose, so the number is not a result.")
         return tables.style(pd.DataFrame(lines), caption).apply(
             lambda line: [GREY if line["rule"].startswith("oracle_") else ""] * len(line), axis=1)
 

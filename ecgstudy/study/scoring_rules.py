@@ -111,13 +111,13 @@ def _oracle_epoch_one(run: Run, rows: np.ndarray) -> np.ndarray:
 
 
 RULES = {
-    PROTOCOL: Rule("validation", "one a class, best F1 on validation", _protocol),
+    PROTOCOL: Rule("validation", "one a class, validation", _protocol),
     "fixed": Rule("validation", "0.5 for all", _fixed),
-    "one": Rule("validation", "one for all, best macro-F1 on validation", _one),
-    "oracle_one": Rule("validation", "one for all, best macro-F1 on test", _oracle_one, twin="one"),
-    "oracle_per_class": Rule("validation", "one a class, best F1 on test", _oracle_per_class, twin=PROTOCOL),
+    "one": Rule("validation", "one for all, validation", _one),
+    "oracle_one": Rule("validation", "one for all, test", _oracle_one, twin="one"),
+    "oracle_per_class": Rule("validation", "one a class, test", _oracle_per_class, twin=PROTOCOL),
     "oracle_epoch": Rule("test", "0.5 for all", _oracle_epoch, twin="fixed", watched=True),
-    "oracle_epoch_one": Rule("test", "one for all, best macro-F1 on test", _oracle_epoch_one, twin="one", watched=True),
+    "oracle_epoch_one": Rule("test", "one for all, test", _oracle_epoch_one, twin="one", watched=True),
 }
 SINGLE_LABEL = {        # the largest probability decides: there is no threshold to choose
     PROTOCOL: Rule("validation", "none: the largest probability", _protocol),

@@ -93,7 +93,7 @@ def score_table(rows: Sequence[Row], axis: str, notes: dict[str, dict[str, float
     seeds = sorted({len(row.runs) for row in rows})
     caption = (f"{describe_data(run)}; {' to '.join(map(str, seeds))} seed{'s' * (seeds != [1])}. Mean over seeds ± SD over seeds, "
                f"[95 % interval over patients, from the {rows[0].measured['macro_auroc'].interval.n_replicates:,} bootstrap draws "
-               "that kept every class]; p after Holm."
+               "that kept every class]; differences on the seeds that both have, p after Holm."
                + " In grey the notes: CPSC2018, full width, threshold and epoch chosen on the scored fold." * bool(notes))
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
@@ -109,7 +109,7 @@ def cost_table(costs: Sequence[NetworkCost], full: Sequence[NetworkCost], axis: 
               (NOTES, "MACs"): mega(base.notes_macs)} for here, base in zip(costs, full, strict=True)]
     table = pd.DataFrame(lines)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
-    return style(table, "Parameters and multiply-accumulates of one 10-s record; time of one forward pass, batch of one, one "
+    return style(table, "Parameters and multiply-accumulates of one 10-s record; processor time of one forward pass, batch of one, one "
                         "thread, median, on the machine that made this page. In grey the full network by the notes' counting rule, which "
                         "leaves the attention products out.")
 

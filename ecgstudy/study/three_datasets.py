@@ -150,8 +150,11 @@ def _transfer_line(at_home: Comparison, group: Sequence[Run]) -> dict[str, str]:
     first = group[0].predictions
     weights = patient_weights(first.test_patients, 1000, np.random.default_rng(0))
     draws = [replicate_scores(run.test_probability(), first.test_targets, run.thresholds, weights)["macro_auroc"] for run in group]
-    point = float(np.mean([run.result["scores"]["test"]["macro_auroc"] for run in group]))
     scores = group[0].result["scores"]["test"]
+    if any(run.result["scores"]["test"]["macro_auroc"] is None for run in group):       # a handful of records, all of one class
+        return {"own fold": "–", "other fold": f"no class can be ranked in {scores['n_records']} records", "best class": "–",
+                "worst class": "–"}
+    point = float(np.mean([run.result["scores"]["test"]["macro_auroc"] for run in group]))
     classes = np.nanmean([[np.nan if v is None else v for v in run.result["scores"]["test"]["auroc"]] for run in group], axis=0)
     ranked = np.argsort(np.where(np.isnan(classes), -1, classes))
     ranked = ranked[~np.isnan(classes[ranked])]

@@ -24,7 +24,7 @@ from ecgstudy.data.prepare import condition
 from ecgstudy.data.record import read_record
 from ecgstudy.evaluate.metrics import score
 from ecgstudy.study import ledger
-from ecgstudy.study.plans import attention_ablation
+from ecgstudy.study.plans import PLANS
 from ecgstudy.train.experiment import RESULT_SCHEMA
 
 N_SAMPLES = 50
@@ -156,7 +156,7 @@ class Result:
 
     def __init__(self, folder: Path) -> None:
         self.path, self.predictions = folder / "a.json", folder / "a.npz"
-        experiment = attention_ablation("synthetic", "", "smoke", ["mhsa"], [0])[0]
+        experiment = PLANS["attention_ablation"]("synthetic", "", "smoke", ["mhsa"], [0])[0]
         generator, labels = np.random.default_rng(0), experiment.labels
         self.arrays = {}
         for fold in ("validation", "test"):

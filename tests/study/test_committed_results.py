@@ -59,7 +59,7 @@ def test_a_kept_page_is_todays_and_stands_on_the_ledger(path, runs):
     page = next(page for page in Book(files.repository()).pages() if page.name == name)
     assert code_of(executed) == code_of(read_notebook(page.notebook)), "run the page again and keep it: its code cells have changed"
     shown, known = json.dumps(executed), {run.key[:12] for run in runs}
-    named = set(re.findall(r"\\n\| ([0-9a-f]{12}) \|", shown))
+    named = set(re.findall(r"\| ([0-9a-f]{12}) \|", shown))
     assert named <= known
     told, plan = executed["metadata"]["ecgstudy"]["parameters"], plans.PLANS.get(re.sub(r"^(.*/)?(\d+_)?", "", name))
     if plan is None:

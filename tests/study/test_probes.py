@@ -23,11 +23,6 @@ SHIFT, LONGER = Probe("shift", 2.0), Probe("length", 15.0)
 
 
 @pytest.fixture
-def run(tiny, experiment):
-    return runs.run(dataclasses.replace(experiment, n_training=16, epochs=1), tiny)         # one step
-
-
-@pytest.fixture
 def found(run, tiny, monkeypatch):
     """A compared page of one run, whose data are the tiny ones."""
     monkeypatch.setattr(probes, "at_hand", lambda dataset, size: tiny)

@@ -1,13 +1,12 @@
 """Page 07: costs against counts by hand, the reading against scores that are known, pictures against what the network keeps."""
 
-import dataclasses
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from ecgstudy.study import probes, runs, size_page, size_traces
+from ecgstudy.study import probes, size_page, size_traces
 from ecgstudy.study.axis_page import AxisPage, Comparison
 from ecgstudy.study.comparison import compare
 from ecgstudy.study.probes import Probe, Score
@@ -21,11 +20,6 @@ from ecgstudy.study.variants import axis
 def page(size="smoke"):
     names = tuple(axis("size_and_tokens").variants)
     return AxisPage(axis("size_and_tokens"), Request("07_size_and_tokens", "synthetic", "nine", profile(size), (0,), {"sizes": names}))
-
-
-@pytest.fixture
-def run(tiny, experiment):
-    return runs.run(dataclasses.replace(experiment, n_training=16, epochs=1), tiny)         # one step
 
 
 @pytest.fixture
