@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -36,14 +37,23 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def macs(model: nn.Module, inputs: SignalSpec | Tensor) -> int:
-    """Multiply-accumulates of one forward pass: matrix products and convolutions, attention's included.
+    """Multiply-accumulates of one forward pass: matrix products and convolutions, those inside attention and recurrent layers included.
 
     inputs: a signal, counted for one record, or an example tensor for a part of a network, such as [1, 1000, 64] for a stage.
     """
     example = example_input(model, inputs)
-    with measuring(model), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with measuring(model), _plain_recurrence(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(example)
     return counter.get_total_flops() // 2
+
+
+@contextlib.contextmanager
+def _plain_recurrence() -> Iterator[None]:
+    """Without oneDNN, whose recurrent layers are one operator to the counter, an LSTM is the matrix products that it is made of."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "TF32 acceleration", UserWarning)       # the switch itself, about hardware that is not here
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 def notes_macs(model: nn.Module, inputs: SignalSpec | Tensor) -> int:

@@ -22,7 +22,7 @@ NOTES = "notes"         # first level of a column that shows the study notes' nu
 
 
 def reported(section: str) -> dict[str, Any]:
-    """One section of the notes' own numbers, book/reported.yaml."""
+    """One section of book/reported.yaml: the notes' own numbers, and those of the papers."""
     import yaml
 
     path = files.repository() / "book" / "reported.yaml"

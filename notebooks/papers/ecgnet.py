@@ -86,7 +86,7 @@ found.figure()
 # strongly each map passes each frequency. The diagnostic content of a QRS lies between about 5 and 15 Hz, that of P and T below.
 
 # %% mystnb={"figure": {"name": "fig-ecgnet-kernels", "caption": "Learned kernels of the first layer. Upper: of each size the map with the strongest response, lead by time. Lower: gain of every map of that size over frequency; dashed: the mean before training."}, "image": {"alt": "Four columns, one for each kernel length: above, a red and blue image of twelve leads by time; below, gain curves from 0 to 50 Hz."}}
-seen = simulated.subject(found, ecgnet.N_RECORDS)
+seen = simulated.subject(found, range(ecgnet.N_RECORDS))
 figures.closed(ecgnet.kernel_figure(seen))
 
 # %% [markdown]

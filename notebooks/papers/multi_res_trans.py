@@ -80,7 +80,7 @@ found.figure()
 # it. Under each rate: at which moment of the unit the channels of the last map have their maximum, the moment that GMP reports.
 
 # %% mystnb={"figure": {"name": "fig-mrt-rates", "caption": "Upper: lead II of a simulated record and its overlapping units. Middle: one unit at the three rates, points over the trace at the full rate (grey), with P, QRS and T shaded. Lower: number of channels of the last map whose maximum stands at each moment."}, "image": {"alt": "An ECG strip with bars for nine overlapping units; below, one unit drawn at 100, 50 and 25 Hz, each above a histogram of maxima over time."}}
-seen = simulated.subject(found, multi_res_trans.N_RECORDS)
+seen = simulated.subject(found, range(multi_res_trans.N_RECORDS))
 figures.closed(multi_res_trans.rate_figure(seen))
 
 # %% [markdown]

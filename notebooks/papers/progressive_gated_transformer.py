@@ -82,7 +82,7 @@ found.figure()
 # Right: what is added up in each level, the weighed fine row and the coarse row.
 
 # %% mystnb={"figure": {"name": "fig-mpgt-gates", "caption": "Lead II of a simulated record with its waves. Left: the gate of each level for every channel, from 0.269 (blue) to 0.731 (red). Right: root mean square over channels of the two rows that each level adds. A token is 80 ms."}, "image": {"alt": "Two columns under the same ECG trace: on the left three heat maps of channels by time, on the right three pairs of step curves over time that change with the beats."}}
-seen = mpgt.subject(found)
+seen = mpgt.gather(found)
 mpgt.gate_figure(seen, found)
 
 # %% [markdown]

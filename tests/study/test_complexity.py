@@ -29,6 +29,13 @@ def test_base_network_as_printed(base):
     assert printed(base.stem, SIGNAL) == ("36.72K", "36.74M")
 
 
+@pytest.mark.parametrize("two_ways", [False, True])
+def test_an_lstm_is_a_product_with_all_its_weights_at_every_step(two_ways):
+    lstm = nn.LSTM(5, 3, num_layers=2, batch_first=True, bidirectional=two_ways)
+    weights = sum(parameter.numel() for name, parameter in lstm.named_parameters() if name.startswith("weight"))
+    assert complexity.macs(lstm, torch.zeros(2, 7, 5)) == 2 * 7 * weights
+
+
 @pytest.mark.parametrize(("stage", "shape", "figures"), [
     (0, (1, 1000, 64), ("35.07K", "35.07M")), (1, (1, 500, 128), ("271.36K", "135.68M")),
     (2, (1, 250, 256), ("3.18M", "793.09M")), (3, (1, 125, 512), ("8.41M", "1.05G"))])

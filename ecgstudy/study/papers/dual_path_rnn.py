@@ -15,10 +15,10 @@ from ecgstudy.layers.segments import Segmentation
 from ecgstudy.models.dual_path_rnn import DualPathRNN
 from ecgstudy.study import axis_page, figures, paper_page
 from ecgstudy.study.axis_page import SIGNAL, AxisPage, Comparison
-from ecgstudy.study.complexity import example_input, macs, measuring
+from ecgstudy.study.complexity import example_input, macs
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
-from ecgstudy.study.papers import subjects
-from ecgstudy.study.papers.subjects import Subject
+from ecgstudy.study.papers import simulated
+from ecgstudy.study.papers.simulated import Subject
 from ecgstudy.study.tables import mega
 
 SEED, N_RECORDS = 11, 48
@@ -31,7 +31,7 @@ PATH_WORDS = {"intra": "inside segments", "inter": "across segments"}
 
 def gather(found: Comparison) -> Subject:
     """The page's network and its simulated records."""
-    return subjects.subject(found, SEED, range(N_RECORDS))
+    return simulated.subject(found, range(N_RECORDS), SEED)
 
 
 # -- cost ---------------------------------------------------------------------------------------------------------------
@@ -56,11 +56,14 @@ def recurrent_macs(model: nn.Module, x: Tensor) -> int:
 
 
 def cost_in_words(page: AxisPage) -> str:
-    """What the table of sizes does not count, as Markdown."""
+    """Where the multiply-accumulates are, as Markdown."""
     model = paper_page.fresh(page)
-    inside, others = recurrent_macs(model, example_input(model, SIGNAL)), macs(model, SIGNAL)
-    return (f"The table counts convolutions and linear maps. The LSTMs of the study's size add {mega(inside)} multiply-accumulates a "
-            f"record, {100 * inside / (inside + others):.0f} % of all, in chains of steps that wait for one another.")
+    with torch.inference_mode():
+        _, width, positions, n_segments = model.segmentation.cut(model.encoder(example_input(model, SIGNAL))).shape
+    steps = torch.zeros(1, positions * n_segments, width)               # inside segments and across them, the LSTMs take as many
+    inside, whole = sum(macs(path.lstm, steps) for path in model.paths), macs(model, SIGNAL)
+    return (f"Of the study size's multiply-accumulates {100 * inside / whole:.0f} % ({mega(inside)} a record) lie in the LSTMs, in chains of "
+            "steps that wait for one another.")
 
 
 # -- segments -----------------------------------------------------------------------------------------------------------
@@ -124,7 +127,7 @@ def segment_figure(seen: Subject) -> Figure:
         axes[4].legend(loc="upper left", ncols=2, fontsize=9)
         for axis in (axes[0], axes[1], axes[3], axes[4]):
             axis.set_xlim(0, SIGNAL.seconds)
-        figure.suptitle(f"Cut into segments and joined again ({seen.whose})", fontsize=11, x=0.01, ha="left")
+        figure.suptitle(f"Cut into segments and joined again ({seen.weights})", fontsize=11, x=0.01, ha="left")
         return figure
 
 
@@ -257,7 +260,7 @@ def state_figure(seen: Subject) -> Figure:
             axis.set_ylabel("norm of the state")
         for axis in axes[1:, -1]:
             axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=8, borderaxespad=0.1)
-        figure.suptitle(f"What the two recurrences hold ({seen.whose}; simulated records)", fontsize=11, x=0.01, ha="left")
+        figure.suptitle(f"What the two recurrences hold ({seen.weights}; simulated records)", fontsize=11, x=0.01, ha="left")
         return figure
 
 

@@ -225,7 +225,7 @@ def in_words(seen: Subject) -> str:
 
 def reported() -> str:
     """What the paper reports, as grey Markdown."""
-    told = tables.reported("paper_ecgnet")
+    told = tables.reported("papers")["ecgnet"]
     return (f'<span style="color:#8a8a8a">**The paper** reports an accuracy of {told["accuracy"]:.3f} for {told["network"]} on '
             f"{told['dataset']} ({told['task']}).</span>")
 

@@ -215,7 +215,7 @@ def in_words(seen: Subject) -> str:
 
 def reported() -> str:
     """What is known of the paper's numbers, as grey Markdown."""
-    told = tables.reported("paper_lightweight_transformer")
+    told = tables.reported("papers")["lightweight_transformer"]
     return (f'<span style="color:#8a8a8a">**The paper\'s** own numbers could not be established. Its parent, the {told["network"]}, '
             f"reports an accuracy of {told['accuracy']:.4f} and a sensitivity of {told['sensitivity']:.4f} on {told['dataset']}, beat by "
             "beat.</span>")

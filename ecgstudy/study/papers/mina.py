@@ -16,8 +16,8 @@ from ecgstudy.models.mina import LEVELS, Mina
 from ecgstudy.study import axis_page, figures, tables
 from ecgstudy.study.axis_page import SIGNAL, Comparison
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
-from ecgstudy.study.papers import subjects
-from ecgstudy.study.papers.subjects import Subject
+from ecgstudy.study.papers import simulated
+from ecgstudy.study.papers.simulated import Subject
 
 SEED, N_RECORDS = 5, 48
 SHOWN = "PVC"                       # an early, wide, tall beat: sharp, spread and strong, so that every hint has something to say
@@ -28,7 +28,7 @@ LEVEL_WORDS = {"beat": "positions in a segment", "rhythm": "segments", "frequenc
 
 def gather(found: Comparison) -> Subject:
     """The page's network and its simulated records."""
-    return subjects.subject(found, SEED, range(N_RECORDS))
+    return simulated.subject(found, range(N_RECORDS), SEED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def attention_figure(seen: Subject) -> Figure:
                 axis.axvline(time, color=GREY, lw=0.6, ls=":", zorder=0)
         axes[-1].set_xlabel("time (s)")
         _bands(right, seen.model, found)
-        figure.suptitle(f"Where the three levels look, band {seen.model.bands.names[BAND]} ({seen.whose}; simulated record)", fontsize=11,
+        figure.suptitle(f"Where the three levels look, band {seen.model.bands.names[BAND]} ({seen.weights}; simulated record)", fontsize=11,
                         x=0.01, ha="left")
         return figure
 
@@ -208,7 +208,7 @@ def in_words(seen: Subject) -> str:
 
 def reported() -> str:
     """What the paper reports, as grey Markdown."""
-    told = tables.reported("paper_mina")
+    told = tables.reported("papers")["mina"]
     return (f'<span style="color:#8a8a8a">**The paper** reports a ROC-AUC of {told["roc_auc"]:.4f}, a PR-AUC of {told["pr_auc"]:.4f} and '
             f"an F1 of {told['f1']:.4f} for {told['task']} on {told['dataset']}. Its test windows were drawn ten times as densely from "
             "records with AF as from the others, which favours the PR-AUC.</span>")

@@ -214,7 +214,7 @@ def _attention(axis: Axes, found: np.ndarray, modules: Sequence[str], title: str
 def reported_table() -> Styler:
     """The paper's own scores on MIT-BIH, in grey."""
     rows = [{("", "network"): row["network"], (NOTES, "F1 (%)"): f"{row['f1']:.2f}", (NOTES, "accuracy (%)"): f"{row['accuracy']:.2f}"}
-            for row in reported("paper_multi_module")["rows"]]
+            for row in reported("papers")["multi_module"]["rows"]]
     table = pd.DataFrame(rows)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return style(table, "What the authors report for MIT-BIH; not measured here, and not comparable with the scores above.")

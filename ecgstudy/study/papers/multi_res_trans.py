@@ -213,6 +213,6 @@ def in_words(seen: Subject) -> str:
 
 def reported() -> str:
     """What the paper reports, as grey Markdown."""
-    told = tables.reported("paper_multi_res_trans")
+    told = tables.reported("papers")["multi_res_trans"]
     return (f'<span style="color:#8a8a8a">**The paper** reports an AUC of about {told["auc"]:.2f} on {told["dataset"]} ({told["task"]}); '
             "its accuracy stands in no source at hand.</span>")

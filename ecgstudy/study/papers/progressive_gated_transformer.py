@@ -7,7 +7,6 @@ that was trained on recordings meets them in the scale of its training records.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,50 +16,27 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from ecgstudy.data.dataset import MILLIVOLT
-from ecgstudy.data.synthetic import Simulation, simulate
+from ecgstudy.data.synthetic import Simulation
 from ecgstudy.leads import LEADS
 from ecgstudy.models.progressive_gated_transformer import POOLED, STRIDE, gate_values, gates
 from ecgstudy.study.axis_page import SIGNAL, Comparison, save_picture
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE, closed
-from ecgstudy.study.paper_page import fresh, trained, whose_weights
-from ecgstudy.train.feed import Scaling
+from ecgstudy.study.papers import simulated
+from ecgstudy.study.papers.simulated import WAVE_COLOURS, WAVES, Subject
 
-SEED, N_RECORDS, SHOWN = 4, 48, 38          # shown: the drawn record
+N_RECORDS, SHOWN = 48, 38                   # shown: the drawn record
 BEGIN, SECONDS = 1.0, 5.0                   # which seconds of it are drawn
 TRACE = LEADS.index("II")
 TOKEN = STRIDE * POOLED                     # samples of a token
-WAVES = {"P": ("p_on", "p_off", "#2e9e5b"), "QRS": ("qrs_on", "qrs_off", "#e08a00"), "T": ("t_on", "t_off", "#2f7fd0")}
 COARSE = "#e08a00"
 AROUND, BIN = (-0.4, 0.6), 0.02             # seconds around an R-peak, and of one step of the curve
 LIMITS = (float(1 / (1 + np.e)), float(np.e / (1 + np.e)))                       # sigmoid(-1), sigmoid(1)
 PARTS = ("between channels", "between records", "over time")
 
 
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """The network of the page, the same network untrained, and the records that both are asked about.
-
-    x: float32 [R, L, T], the simulation's signals as the network is fed them.
-    """
-
-    model: nn.Module
-    untrained: nn.Module
-    weights: str
-    simulation: Simulation
-    x: Tensor
-
-
-def subject(found: Comparison) -> Subject:
-    """The page's network with the weights of its first run, or fresh ones where none are at hand."""
-    page = found.page
-    model, run = trained(found)
-    untrained = fresh(page, **page.axis.variants[page.axis.name].all_settings(page.request.size))
-    simulation = simulate(SEED, range(N_RECORDS), fs=SIGNAL.fs)
-    microvolts = simulation.signals * MILLIVOLT
-    scaling = Scaling(**run.result["training"]["scaling"]) if run else Scaling(float(microvolts.mean()), float(microvolts.std()))
-    x = torch.from_numpy(((microvolts - scaling.mean) / scaling.deviation).astype(np.float32))
-    return Subject(model, untrained, whose_weights(run), simulation, x)
+def gather(found: Comparison) -> Subject:
+    """The page's network and its simulated records."""
+    return simulated.subject(found, range(N_RECORDS))
 
 
 def values(model: nn.Module, x: Tensor) -> dict[int, np.ndarray]:
@@ -168,12 +144,11 @@ def _trace(axis: Axes, simulation: Simulation) -> None:
     times, trace = np.arange(simulation.signals.shape[-1]) / simulation.fs, simulation.signals[SHOWN, TRACE]
     axis.plot(times, trace - np.median(trace), color=INK, lw=0.9)
     beats = simulation.beats[simulation.beats["record"] == SHOWN]
-    for wave, (on, off, colour) in WAVES.items():
+    for wave, (on, off) in WAVES.items():
         for i, (begin, end) in enumerate(beats[[on, off]].dropna().itertuples(index=False)):
-            axis.axvspan(begin, end, color=colour, alpha=0.22, lw=0, label=wave if i == 0 else None)
-    named = ", ".join(name for name, there in zip(simulation.classes, simulation.labels[SHOWN], strict=True) if there)
+            axis.axvspan(begin, end, color=WAVE_COLOURS[wave], alpha=0.22, lw=0, label=wave if i == 0 else None)
     axis.set(xlim=(BEGIN, BEGIN + SECONDS), ylabel="II (mV)")
-    axis.set_title(named, fontsize=10, loc="left")
+    axis.set_title(simulated.named(simulation, SHOWN), fontsize=10, loc="left")
 
 
 def _heat(axis: Axes, gate: np.ndarray, level: int) -> object:

@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 
 from ecgstudy.data.beats import find_beats
-from ecgstudy.data.dataset import MILLIVOLT
 from ecgstudy.data.synthetic import Simulation, simulate
 from ecgstudy.models.heartbeats import locate
 from ecgstudy.study.axis_page import SIGNAL
 from ecgstudy.study.ledger import Run
-from ecgstudy.train.feed import Scaling
+from ecgstudy.study.papers.simulated import SEED, in_scale
 
-SEED = 4                    # of no record that a page trains on
 NEAR = 0.1                  # seconds between a detected beat and the true one that it is
 KINDS = ("sinus", "PAC", "PVC", "AF")
 COLOURS = {"sinus": "#222222", "PAC": "#2e9e5b", "PVC": "#b3541e", "AF": "#1f5fa8", "": "#9a9a9a"}
@@ -56,9 +54,7 @@ def simulated_beats(run: Run | None, n_records: int, most: int) -> SimulatedBeat
     most: slots of a record.
     """
     simulation = simulate(SEED, range(n_records), fs=SIGNAL.fs)
-    microvolts = simulation.signals * MILLIVOLT
-    scaling = Scaling(**run.result["training"]["scaling"]) if run else Scaling(float(microvolts.mean()), float(microvolts.std()))
-    x = torch.from_numpy(((microvolts - scaling.mean) / scaling.deviation).astype(np.float32))
+    x = in_scale(simulation, run)
     found = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(find_beats(each, SIGNAL.fs)) for each in simulation.signals],
                                             batch_first=True, padding_value=-1)
     peaks = locate(x, found, SIGNAL.fs, most)

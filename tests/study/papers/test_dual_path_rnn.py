@@ -10,7 +10,7 @@ from ecgstudy.errors import ConfigurationError
 from ecgstudy.layers.segments import Segmentation
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.study.papers import dual_path_rnn
-from ecgstudy.study.papers.subjects import Subject
+from ecgstudy.study.papers.simulated import Subject
 
 HALVES = Segmentation(4, 2)
 
@@ -20,13 +20,7 @@ def seen():
     torch.manual_seed(0)
     model = build_model("dual_path_rnn", SignalSpec(12, 1000, 100), 9, width=8, hidden=4, blocks=2).eval()
     simulation = simulate(dual_path_rnn.SEED, range(24))
-    return Subject(model, None, simulation, torch.from_numpy(simulation.signals))
-
-
-def test_the_macs_of_an_lstm():
-    lstm = torch.nn.LSTM(5, 3, batch_first=True, bidirectional=True)
-    weights = sum(parameter.numel() for name, parameter in lstm.named_parameters() if name.startswith("weight"))
-    assert dual_path_rnn.recurrent_macs(lstm, torch.zeros(2, 7, 5)) == 2 * 7 * weights
+    return Subject(model, model, None, simulation, torch.from_numpy(simulation.signals), simulation.classes)
 
 
 def test_records_of_one_label_alone(seen):

@@ -27,7 +27,7 @@ def model():
 def seen(simulation, model):
     torch.manual_seed(1)
     other = build_model("ecgnet", SIGNAL, 9, maps=2, widen=2, hidden=6).eval()
-    return Subject(model, other, "fresh weights", simulation, torch.from_numpy(simulation.signals), simulation.classes)
+    return Subject(model, other, None, simulation, torch.from_numpy(simulation.signals), simulation.classes)
 
 
 def test_gain_of_a_kernel_is_its_scale_of_a_sine():

@@ -9,7 +9,7 @@ from ecgstudy.data.synthetic import simulate
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.models.mina import GuidedAttention
 from ecgstudy.study.papers import mina
-from ecgstudy.study.papers.subjects import Subject
+from ecgstudy.study.papers.simulated import Subject
 
 SIGNAL = SignalSpec(12, 1000, 100)
 
@@ -18,7 +18,8 @@ SIGNAL = SignalSpec(12, 1000, 100)
 def seen():
     torch.manual_seed(0)
     simulation = simulate(mina.SEED, range(mina.N_RECORDS))
-    return Subject(build_model("mina", SIGNAL, 9).eval(), None, simulation, torch.from_numpy(simulation.signals))
+    model = build_model("mina", SIGNAL, 9).eval()
+    return Subject(model, model, None, simulation, torch.from_numpy(simulation.signals), simulation.classes)
 
 
 def test_looks_are_the_readings_on_the_record_s_time(seen):
@@ -62,7 +63,7 @@ def test_weights_that_do_not_choose_have_a_peak_of_one(seen):
     for module in even.modules():
         if isinstance(module, GuidedAttention):
             torch.nn.init.zeros_(module.score.weight)
-    found = mina.heeds(Subject(even, None, seen.simulation, seen.x[:8]))
+    found = mina.heeds(Subject(even, even, None, seen.simulation, seen.x[:8], seen.classes))
     assert [each.level for each in found] == list(mina.LEVELS)
     assert all(each.peak == pytest.approx(1, rel=1e-4) and each.moved == pytest.approx(0, abs=1e-4) for each in found)
 

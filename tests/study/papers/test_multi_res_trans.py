@@ -16,7 +16,7 @@ def seen():
     torch.manual_seed(0)
     model = build_model("multi_res_trans", SignalSpec(12, 1000, 100), 9, widths=(8, 16), dim=8).eval()
     simulation = simulate(SEED, range(48))
-    return Subject(model, model, "fresh weights", simulation, torch.from_numpy(simulation.signals), simulation.classes)
+    return Subject(model, model, None, simulation, torch.from_numpy(simulation.signals), simulation.classes)
 
 
 def test_summaries_are_the_map_s_and_the_moments_lie_in_their_units(seen):

@@ -12,6 +12,7 @@ from ecgstudy.data.synthetic import simulate
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.models.progressive_gated_transformer import gates
 from ecgstudy.study.papers import progressive_gated_transformer as page
+from ecgstudy.study.papers.simulated import SEED, Subject
 
 SIGNAL = SignalSpec(12, 320, 100)
 
@@ -76,8 +77,8 @@ def test_the_course_around_a_beat_keeps_what_is_tied_to_it():
 
 
 def test_the_pictures_and_the_words(model, monkeypatch):
-    simulation = simulate(page.SEED, range(3))
-    seen = page.Subject(model, model, "fresh weights", simulation, torch.from_numpy(simulation.signals))
+    simulation = simulate(SEED, range(3))
+    seen = Subject(model, model, None, simulation, torch.from_numpy(simulation.signals), simulation.classes)
     monkeypatch.setattr(page, "SHOWN", 2)
     monkeypatch.setattr(page, "save_picture", lambda figure, request: None)
     drawn = page.gate_figure(seen, type("Found", (), {"page": type("Page", (), {"request": None})})())
