@@ -179,8 +179,14 @@ _PAGES = (
     }),
 )
 
-# Networks that a paper itself compares with its own.
+# What each paper's own idea is compared with: its network with the idea left out, or only a part of it.
 _COMPARED = {
+    "dual_branch_token_select": {name: Variant(settings, model="dual_branch_token_select") for name, settings in (
+        ("all_tokens", {"keep": 1.0}), ("random_tokens", {"keep_draw": 0}), ("no_relation", {"relation_weight": 0.0}))},
+    "dual_path_rnn": {f"{path}_alone": Variant({"paths": path}, model="dual_path_rnn") for path in ("intra", "inter")},
+    "mina": {"no_hints": Variant({"knowledge": ()}, model="mina")},
+    "multi_module": {"signal_alone": Variant({"modules": ("waveform", "spectrogram")}, model="multi_module"),
+                     "waveform_alone": Variant({"modules": ("waveform",)}, model="multi_module")},
     "ecgnet": {f"{branch}_alone": Variant({"branches": branch}, model="ecgnet") for branch in ("cnn", "lstm")},
     "multi_res_trans": {f"{pooling}_alone": Variant({"pooling": pooling}, model="multi_res_trans") for pooling in ("mean", "max")},
     "lightweight_transformer": {"self_attention": Variant({"mixer": "attention"}, model="lightweight_transformer")},

@@ -30,7 +30,7 @@
 dataset = "synthetic"  # synthetic (no download), ptbxl, cpsc or chapman
 task = ""  # empty: first task of the data set; ptbxl: nine, rhythm
 profile = "auto"  # smoke, quick, full; auto: full with a GPU, else quick
-networks = "all"  # or some of them: dual_branch_token_select,resnet18
+networks = "all"  # or some: dual_branch_token_select,all_tokens,resnet18
 seeds = "auto"  # such as 0,1,2; auto: those of the profile
 missing = "train"  # runs not made yet: train them, or only name them
 

@@ -29,7 +29,7 @@
 dataset = "synthetic"  # synthetic (no download), ptbxl, cpsc or chapman
 task = ""  # empty: first task of the data set; ptbxl: nine, rhythm
 profile = "auto"  # smoke, quick, full; auto: full with a GPU, else quick
-networks = "all"  # or one of them: dual_path_rnn,resnet18
+networks = "all"  # or some: dual_path_rnn,intra_alone,inter_alone,resnet18
 seeds = "auto"  # such as 0,1,2; auto: those of the profile
 missing = "train"  # runs not made yet: train them, or only name them
 
@@ -63,9 +63,9 @@ Markdown(dual_path_rnn.cost_in_words(page))
 # %% [markdown]
 # ## Scores
 #
-# The network under this study's protocol, beside a plain residual network. The paper's task is another one, a single lead in four
-# classes of rhythm, and its abstract names no score, so no number of the paper stands here. Its mix-up is left out: every network of the
-# study is trained alike.
+# The network under this study's protocol, beside either recurrence alone and a plain residual network. The paper's
+# task is another one, a single lead in four classes of rhythm, and its abstract names no score, so no number of the paper stands here.
+# Its mix-up is left out: every network of the study is trained alike.
 
 # %%
 found = page.compare()

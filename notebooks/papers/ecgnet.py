@@ -56,10 +56,9 @@ Markdown(f"{page.what_runs()}\n\n{paper_page.about(page)}")
 # $$y = P\Big(W_b * \phi\big(\mathrm{BN}(W_a * \phi(\mathrm{BN}(x)))\big)\Big) + W_s * P(x)$$ (eq-ecgnet-block)
 #
 # The LSTM reads the twelve leads sample by sample, at the full rate. There is no attention anywhere.
-
+#
 # In the second table `cnn` and `lstm` are the paper's two other networks; `wide` has twice the channels, the width of the
-# re-implementation that the layout follows. The count of MACs sees convolutions and linear maps; the products inside the LSTM are not
-# among them.
+# re-implementation that the layout follows.
 
 # %%
 display(paper_page.shape_table(page, depth=3))

@@ -27,7 +27,7 @@
 dataset = "synthetic"  # synthetic (no download), ptbxl, cpsc or chapman
 task = ""  # empty: first task of the data set; ptbxl: nine, rhythm
 profile = "auto"  # smoke, quick, full; auto: full with a GPU, else quick
-networks = "all"  # or one of them: mina,resnet18
+networks = "all"  # or some of them: mina,no_hints,resnet18
 seeds = "auto"  # such as 0,1,2; auto: those of the profile
 missing = "train"  # runs not made yet: train them, or only name them
 
@@ -54,7 +54,7 @@ Markdown(f"{page.what_runs()}\n\n{paper_page.about(page)}")
 # which return more than one tensor, only the parameters in the last row.
 #
 # In the second table `paper` has the published code's sizes with twelve leads and nine classes; `without knowledge` has zeros for every
-# hint. The count of MACs leaves the products inside the LSTMs out.
+# hint.
 
 # %%
 display(paper_page.shape_table(page, depth=2))
@@ -63,8 +63,8 @@ paper_page.size_table(page)
 # %% [markdown]
 # ## Scores
 #
-# The network under this study's protocol, beside a plain residual network. The paper's own numbers, for another task, stand in grey
-# under *Reading*.
+# The network under this study's protocol, beside itself without hints (zeros in their place, all weights kept) and a plain
+# residual network. The paper's own numbers, for another task, stand in grey under *Reading*.
 
 # %%
 found = page.compare()

@@ -28,7 +28,7 @@
 dataset = "synthetic"  # synthetic (no download), ptbxl, cpsc or chapman
 task = ""  # empty: first task of the data set; ptbxl: nine, rhythm
 profile = "auto"  # smoke, quick, full; auto: full with a GPU, else quick
-networks = "all"  # or some of them: multi_module,resnet18
+networks = "all"  # or some: multi_module,signal_alone,waveform_alone
 seeds = "auto"  # such as 0,1,2; auto: those of the profile
 missing = "train"  # runs not made yet: train them, or only name them
 
@@ -49,8 +49,7 @@ Markdown(f"{page.what_runs()}\n\n{paper_page.about(page)}")
 #
 # Both CNNs read all ten pieces with the same weights, so the first number of their shapes is the number of pieces. Age is one-hot over a
 # hundred years and sex over two values, each with one more place for "unknown". In the second table `signal alone` has neither, and
-# `deep` has the depths of the authors' code. The count of MACs sees convolutions and linear maps; the products inside the LSTMs are not
-# among them.
+# `deep` has the depths of the authors' code.
 
 # %%
 display(paper_page.shape_table(page, depth=3))
