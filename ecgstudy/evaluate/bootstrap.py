@@ -110,6 +110,26 @@ def difference_p_value(differences: np.ndarray) -> float:
     return float(min(1.0, 2 * (tail + 1) / (len(valid) + 1)))
 
 
+def told_apart(estimates: np.ndarray, replicates: np.ndarray, level: float = 0.95) -> np.ndarray:
+    r"""Which of M estimates [M] differ, all pairs asked at once: bool [M, M]. replicates: [M, B], of the same draws.
+
+    A pair differs where $|d_{ij}| > q\,s_{ij}$: $s_{ij}$ is the deviation of its replicates, and $q$ the `level` quantile over draws of
+    the largest $|d^*_{ij} - \bar d^*_{ij}| / s_{ij}$ of all pairs, so that a wrong pair anywhere is as rare as `level` says (the
+    single-step maximum method of Westfall and Young, 1993). A pair that never varies differs where its difference is not zero.
+    """
+    valid = replicates[:, ~np.isnan(replicates).any(axis=0)]
+    first, second = np.triu_indices(len(estimates), k=1)
+    differences, drawn = estimates[first] - estimates[second], valid[first] - valid[second]          # [P], [P, B]
+    if not drawn.size:
+        return np.zeros((len(estimates),) * 2, bool)
+    deviations = drawn.std(axis=1)
+    moved = np.abs(drawn - drawn.mean(axis=1, keepdims=True))
+    studentised = np.divide(moved, deviations[:, None], out=np.zeros_like(moved), where=deviations[:, None] > 0)
+    found = np.zeros((len(estimates),) * 2, bool)
+    found[first, second] = np.abs(differences) > np.quantile(studentised.max(axis=0), level) * deviations
+    return found | found.T
+
+
 def holm(p_values: list[float]) -> list[float]:
     """Holm's step-down correction; NaN stays NaN and does not count as a comparison (Holm 1979)."""
     adjusted = [float("nan")] * len(p_values)

@@ -112,6 +112,8 @@ HILO = Variant({"attention": "hilo"})
 RESNET18 = Variant(model="resnet18", resize=first_width, notes=("size.resnet18.best_f1", ""))
 MOBILENET = Variant(model="mobilenetv2", resize=relative_width, notes=("size.mobilenetv2.best_f1", ""))
 RESNET34 = Variant(model="resnet34", resize=first_width, notes=("size.resnet34.best_f1", ""))
+FREQUENCY = Variant(model="stft_resnet34", resize=first_width, notes=("time_frequency.frequency.f1", ""))
+TWO_STREAM = Variant(model="two_stream", resize=first_width, notes=("time_frequency.two_stream.f1", ""))
 ATTENTIONS = ("mhsa", "spatial_reduction", "bi_level_routing", "window", "shifted_window", "shunted", "hilo")
 TESTED_IN_NOTES = ATTENTIONS[:5]
 
@@ -171,8 +173,8 @@ _PAGES = (
     }),
     Axis("09_time_frequency", "streams", "stream", "time", {
         "time": RESNET34,
-        "frequency": Variant(model="stft_resnet34", resize=first_width, notes=("time_frequency.frequency.f1", "")),
-        "two_stream": Variant(model="two_stream", resize=first_width, notes=("time_frequency.two_stream.f1", "")),
+        "frequency": FREQUENCY,
+        "two_stream": TWO_STREAM,
     }),
     Axis("14_three_datasets", "networks", "network", "crossed_shunted", {
         "crossed_shunted": SHUNTED, "inception_former": BASE, "resnet18": RESNET18, "resnet34": RESNET34, "mobilenetv2": MOBILENET,
@@ -202,7 +204,13 @@ _PAPERS = (Axis(f"papers/{name}", "networks", "network", "resnet18",
                 {name: Variant(model=name), **_COMPARED.get(name, {}), "resnet18": RESNET18})
            for name in list_models() if model_entry(name).sizes)
 
-AXES = {axis.name: axis for axis in (*_PAGES, *_PAPERS)}
+# Every registered network, as it was trained for the page that is its own.
+_NARROWED = {"inception_former": BASE, "resnet18": RESNET18, "resnet34": RESNET34, "mobilenetv2": MOBILENET,
+             "stft_resnet34": FREQUENCY, "two_stream": TWO_STREAM}
+_BENCHMARK = Axis("15_benchmark", "networks", "network", "resnet18",
+                  {name: _NARROWED.get(name, Variant(model=name)) for name in list_models()} | {"crossed_shunted": SHUNTED})
+
+AXES = {axis.name: axis for axis in (*_PAGES, *_PAPERS, _BENCHMARK)}
 
 
 def axis(name: str) -> Axis:
