@@ -69,3 +69,28 @@ def test_p_value_and_holm():
     assert bootstrap.difference_p_value(np.linspace(0.1, 1, 999)) == pytest.approx(2 / 1000)
     assert bootstrap.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert np.isnan(bootstrap.holm([float("nan"), 0.5])[0]) and bootstrap.holm([float("nan"), 0.5])[1] == 0.5
+
+
+class TestToldApart:
+    def test_two_estimates_are_apart_beyond_the_quantile_of_their_own_difference(self):
+        draws = np.random.default_rng(0).normal(size=(2, 4000)) * [[1.0], [2.0]]
+        difference = draws[0] - draws[1]
+        limit = np.quantile(np.abs(difference - difference.mean()), 0.95)
+        for d in (0.99 * limit, 1.01 * limit):
+            found = bootstrap.told_apart(np.array([d, 0.0]), draws)
+            assert found.tolist() == [[False, d > limit], [d > limit, False]]
+
+    def test_a_wrong_pair_anywhere_is_about_as_rare_as_the_level_says(self):
+        rng, n_records = np.random.default_rng(1), 60
+        wrong = 0
+        for _ in range(300):
+            values = rng.normal(size=(6, n_records))                                        # six methods, all alike
+            index = rng.integers(n_records, size=(300, n_records))
+            wrong += bootstrap.told_apart(values.mean(axis=1), values[:, index].mean(axis=2)).any()
+        assert 0.01 <= wrong / 300 <= 0.10
+
+    def test_draws_that_lost_a_class_are_left_out_and_what_never_varies_is_compared_as_it_is(self):
+        draws = np.array([[0.5, 0.5, np.nan], [0.5, 0.5, 0.5], [0.7, 0.7, 0.7]])
+        found = bootstrap.told_apart(np.array([0.5, 0.5, 0.7]), draws)
+        assert found.tolist() == [[False, False, True], [False, False, True], [True, True, False]]
+        assert not bootstrap.told_apart(np.array([0.5, 0.6]), np.full((2, 3), np.nan)).any()
