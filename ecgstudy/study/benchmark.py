@@ -56,8 +56,8 @@ def benchmark_table(found: Comparison, costs: Sequence[NetworkCost]) -> Styler:
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return tables.style(table, f"{tables.describe_data(found.rows[0].runs[0])}. Mean over seeds ± SD over seeds, [95 % interval over "
                                "patients]; differences on the seeds that both have, p after Holm. MACs: all matrix products and "
-                               "convolutions of one 10-s record. Time: processor time of one forward pass, batch of one, one thread, on the "
-                               "machine that made this page.")
+                               "convolutions of one 10-s record. Time: processor time of one forward pass, batch of one, one thread, on "
+                               "the machine that made this page.")
 
 
 def size_table(page: AxisPage, full: Sequence[NetworkCost]) -> Styler:
@@ -65,8 +65,8 @@ def size_table(page: AxisPage, full: Sequence[NetworkCost]) -> Styler:
     return tables.style(pd.DataFrame([{
         "network": readable(cost.name), "from": kind(page, cost.name), "parameters": f"{cost.n_parameters:,}", "MACs": mega(cost.macs),
         "ms a record": show(cost.milliseconds, 1)} for cost in sorted(full, key=lambda cost: cost.macs)]),
-        "The networks at full size, which the full profile trains: the papers' in the size of this study, cheapest first. Counted and timed "
-        "as above.")
+        "The networks at full size, which the full profile trains: the papers' in the size of this study, cheapest first. Counted and "
+        "timed as above.")
 
 
 def missing(found: Comparison) -> list[str]:

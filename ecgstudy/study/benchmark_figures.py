@@ -53,11 +53,10 @@ def _against(axis: Axes, found: Comparison, costs: Sequence[NetworkCost], price:
     axis.grid(color="#e5e5e5", lw=0.8)
     axis.set_axisbelow(True)
     low, high = axis.get_ylim()
-    for row, place in zip(rows, spread([(estimates[row.value] - low) / (high - low) for row in rows], NAME_STEP), strict=True):
-        colour, _ = KINDS[kind(found.page, row.value)]
-        axis.annotate(readable(row.value), xy=(prices[row.value], estimates[row.value]), xycoords="data", xytext=(1.04, place),
-                      textcoords="axes fraction", fontsize=8.5, color=INK, va="center", fontweight="bold" if row.value in best else "normal",
-                      arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.6, "relpos": (0, 0.5), "shrinkB": 4},
+    for name, place in zip(estimates, spread([(each - low) / (high - low) for each in estimates.values()], NAME_STEP), strict=True):
+        tie = {"arrowstyle": "-", "color": KINDS[kind(found.page, name)][0], "lw": 0.5, "alpha": 0.6, "relpos": (0, 0.5), "shrinkB": 4}
+        axis.annotate(readable(name), xy=(prices[name], estimates[name]), xycoords="data", xytext=(1.04, place), fontsize=8.5, color=INK,
+                      textcoords="axes fraction", va="center", fontweight="bold" if name in best else "normal", arrowprops=tie,
                       annotation_clip=False)
 
 

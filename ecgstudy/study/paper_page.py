@@ -5,7 +5,8 @@ Its runs, tables and reading are those of any page (`axis_page`); the network is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from ecgstudy.models import build_model
 from ecgstudy.models.registry import ModelEntry, model_entry
 from ecgstudy.study import axis_page, runs, tables
 from ecgstudy.study.axis_page import SIGNAL, AxisPage, Comparison
+from ecgstudy.study.comparison import FEWEST_SEEDS, compare
 from ecgstudy.study.complexity import count_parameters, example_input, macs, measuring
 from ecgstudy.study.ledger import Run
 from ecgstudy.study.request import at_hand
@@ -90,17 +92,53 @@ def size_table(page: AxisPage) -> Styler:
                                "paper's description or its code before this one was written.")
 
 
+def reading(found: Comparison, told: Sequence[str] = (), limits: Sequence[str] = ()) -> Any:
+    """A paper's page read, as Markdown: whose weights its pictures show, its network beside what it is compared with, what the page
+    itself has `told`, and what can be concluded. limits: the page's own."""
+    from IPython.display import Markdown
+
+    parts = (f"**Weights.** In the pictures: {whose_weights(shown_run(found))}.", beside_its_parts(found), *told, found.reading(limits))
+    return Markdown("\n\n".join(part for part in parts if part))
+
+
+def beside_its_parts(found: Comparison) -> str:
+    """The paper's network beside each of its own variants that was run, as Markdown; empty where there is none."""
+    own = found.page.axis.name
+    rivals = [row.value for row in found.rows if row.value != own and found.page.axis.variants[row.value].model == own]
+    lines = [f"- {against(found, own, rival)}" for rival in rivals] if own in {row.value for row in found.rows} else []
+    return "\n".join(["**The idea, taken apart.** By the runs of this page:", "", *lines]) if lines else ""
+
+
+def against(found: Comparison, name: str, rival: str) -> str:
+    """Whether the page's runs tell `name` from `rival` on macro-AUROC, and the parameters of both, in a sentence."""
+    rows = {row.value: row for row in compare(found.outcome.finished, found.page.plan, rival)}
+    difference = rows[name].difference["macro_auroc"]
+    sized = {each: f"`{each}` ({rows[each].runs[0].result['training']['n_parameters']:,} parameters)" for each in (name, rival)}
+    told = "cannot be told from" if difference.verdict == "undecided" else f"is {difference.verdict} than"
+    end = " That does not show that the two are equal." if difference.verdict == "undecided" else ""
+    if difference.n_seeds < FEWEST_SEEDS:
+        end = f" With {difference.n_seeds} seed{'s' * (difference.n_seeds > 1)} no verdict is given."
+    return f"{sized[name]} {told} {sized[rival]} on macro-AUROC: {tables.show_interval(difference.interval, signed=True)}.{end}"
+
+
 def trained(found: Comparison) -> tuple[nn.Module, Run | None]:
     """The paper's network with the weights of its first run where they are at hand, else with fresh ones and None in the run's place."""
-    page = found.page
-    row = next((row for row in found.rows if row.value == page.axis.name), None)
-    for run in row.runs if row else ():
-        path = runs.folder() / run.key / "weights.safetensors"
-        if path.is_file():
-            model = runs.build(run.experiment, at_hand(page.request.dataset, page.request.size))
-            load_weights(path, model)
-            return model.eval(), run
-    return fresh(page, **page.axis.variants[page.axis.name].all_settings(page.request.size)), None
+    page, run = found.page, shown_run(found)
+    if run is None:
+        return fresh(page, **page.axis.variants[page.axis.name].all_settings(page.request.size)), None
+    model = runs.build(run.experiment, at_hand(page.request.dataset, page.request.size))
+    load_weights(_weights(run), model)
+    return model.eval(), run
+
+
+def shown_run(found: Comparison) -> Run | None:
+    """The first run of the paper's network whose weights are at hand."""
+    row = next((row for row in found.rows if row.value == found.page.axis.name), None)
+    return next((run for run in (row.runs if row else ()) if _weights(run).is_file()), None)
+
+
+def _weights(run: Run) -> Path:
+    return runs.folder() / run.key / "weights.safetensors"
 
 
 def whose_weights(run: Run | None) -> str:

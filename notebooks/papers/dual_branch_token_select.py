@@ -111,5 +111,5 @@ own.correlation_figure(curves)
 
 # %%
 display(own.choice_table(found))
-reading = found.reading(limits=["whether the published network selects in exactly this way is not known"])
-Markdown(f"{own.in_words(seen, curves)}\n\n{reading}")
+limits = ["whether the published network selects in exactly this way is not known"]
+paper_page.reading(found, [own.in_words(seen, curves)], limits)

@@ -101,4 +101,4 @@ dual_path_rnn.figures.closed(dual_path_rnn.state_figure(seen))
 
 # %%
 limits = ["the paper's own task, one lead and four classes of rhythm, was not repeated"]
-Markdown(f"{dual_path_rnn.in_words(seen)}\n\n{found.reading(limits=limits)}")
+paper_page.reading(found, [dual_path_rnn.in_words(seen)], limits)

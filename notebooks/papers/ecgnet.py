@@ -109,5 +109,4 @@ figures.closed(ecgnet.memory_figure(seen))
 # ## Reading
 
 # %%
-reading = found.reading(limits=[ecgnet.REPORTED_LIMIT])
-Markdown(f"{ecgnet.in_words(seen)}\n\n{ecgnet.reported()}\n\n{reading}")
+paper_page.reading(found, [ecgnet.in_words(seen), ecgnet.reported()], [ecgnet.REPORTED_LIMIT])

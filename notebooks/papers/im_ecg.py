@@ -104,6 +104,6 @@ figures.closed(im_ecg.reach_figure(seen))
 # ## Reading
 
 # %%
-Markdown(explained.words() + "\n\n" + found.reading(limits=[
-    "a map shows what this network used, not what is true of the heart, and a row of it "
-    "holds up to three neighbouring leads on either side"]))
+limits = ["a map shows what this network used, not what is true of the heart, and a row of it "
+          "holds up to three neighbouring leads on either side"]
+paper_page.reading(found, [explained.words()], limits)

@@ -104,7 +104,5 @@ figures.closed(light.kernel_figure(seen))
 # ## Reading
 
 # %%
-reading = found.reading(limits=[
-    "the paper's own task, the label of a single beat in one lead, was not repeated"])
-told = (light.claim(found), light.in_words(seen), light.reported(), reading)
-Markdown("\n\n".join(told))
+limits = ["the paper's own task, the label of a single beat in one lead, was not repeated"]
+paper_page.reading(found, [light.in_words(seen), light.reported()], limits)

@@ -90,5 +90,4 @@ mina.draw(seen, found)
 # %%
 limits = ["the paper's own task, AF in one lead, was not repeated",
           "a weight says where a network looked, not why it decided"]
-told = f"{mina.in_words(seen)}\n\n{mina.reported()}"
-Markdown(f"{told}\n\n{found.reading(limits=limits)}")
+paper_page.reading(found, [mina.in_words(seen), mina.reported()], limits)

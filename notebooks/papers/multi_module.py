@@ -102,5 +102,5 @@ own.contribution_figure(seen, left_out)
 # ## Reading
 
 # %%
-reading = found.reading(limits=["age and sex are given to this network and not to the baseline"])
-Markdown(f"{own.in_words(seen, left_out)}\n\n{reading}")
+limits = ["age and sex are given to this network and not to the baseline"]
+paper_page.reading(found, [own.in_words(seen, left_out)], limits)

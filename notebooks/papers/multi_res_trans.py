@@ -97,6 +97,5 @@ figures.closed(multi_res_trans.pooling_figure(seen))
 # ## Reading
 
 # %%
-reading = found.reading(limits=[multi_res_trans.REPORTED_LIMIT])
-words = (multi_res_trans.in_words(seen), multi_res_trans.reported(), reading)
-Markdown("\n\n".join(words))
+told = [multi_res_trans.in_words(seen), multi_res_trans.reported()]
+paper_page.reading(found, told, [multi_res_trans.REPORTED_LIMIT])

@@ -94,6 +94,5 @@ figures.closed(mamil.choice_figure(seen))
 # ## Reading
 
 # %%
-reading = found.reading(limits=[
-    "ten seconds are a short bag; the paper is about records of minutes to hours"])
-Markdown("\n\n".join((mamil.claim(found), mamil.in_words(seen), reading)))
+limits = ["ten seconds are a short bag; the paper is about records of minutes to hours"]
+paper_page.reading(found, [mamil.in_words(seen)], limits)

@@ -97,6 +97,5 @@ mvms.class_figure(seen)
 # ## Reading
 
 # %%
-reading = found.reading(limits=["the student had no teacher here, and the paper's "
-                                "point in having one is the teaching"])
-Markdown(f"{mvms.in_words(seen)}\n\n{reading}")
+limits = ["the student had no teacher here, and the paper's point in having one is the teaching"]
+paper_page.reading(found, [mvms.in_words(seen)], limits)

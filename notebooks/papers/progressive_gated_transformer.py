@@ -97,6 +97,5 @@ mpgt.constancy_figure(seen)
 # ## Reading
 
 # %%
-reading = found.reading(limits=["many networks fit the paper's formula; of this one "
-                                "the sizes are not the paper's"])
-Markdown(f"{mpgt.in_words(seen)}\n\n{reading}")
+limits = ["many networks fit the paper's formula; of this one the sizes are not the paper's"]
+paper_page.reading(found, [mpgt.in_words(seen)], limits)

@@ -94,5 +94,4 @@ figures.closed(se_ecgnet.depth_figure(seen))
 
 # %%
 limits = ["a gate that differs between classes need not be what the decision rests on"]
-told = (se_ecgnet.words(seen), found.reading(limits), se_ecgnet.paper_scores())
-Markdown("\n\n".join(told))
+paper_page.reading(found, [se_ecgnet.words(seen), se_ecgnet.paper_scores()], limits)

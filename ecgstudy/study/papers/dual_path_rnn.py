@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
 
 from ecgstudy.layers.segments import Segmentation
 from ecgstudy.models.dual_path_rnn import DualPathRNN
@@ -36,25 +35,6 @@ def gather(found: Comparison) -> Subject:
 
 # -- cost ---------------------------------------------------------------------------------------------------------------
 
-def recurrent_macs(model: nn.Module, x: Tensor) -> int:
-    """Multiply-accumulates inside the LSTMs for x: each step of a direction multiplies its input and its state by four gates' weights."""
-    total = 0
-
-    def add(lstm: nn.LSTM, received: tuple[Tensor, ...], _output: tuple) -> None:
-        nonlocal total
-        steps = received[0].numel() // lstm.input_size
-        total += steps * (1 + lstm.bidirectional) * 4 * lstm.hidden_size * (lstm.input_size + lstm.hidden_size)
-
-    handles = [module.register_forward_hook(add) for module in model.modules() if isinstance(module, nn.LSTM)]
-    try:
-        with measuring(model):
-            model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return total
-
-
 def cost_in_words(page: AxisPage) -> str:
     """Where the multiply-accumulates are, as Markdown."""
     model = paper_page.fresh(page)
@@ -62,8 +42,8 @@ def cost_in_words(page: AxisPage) -> str:
         _, width, positions, n_segments = model.segmentation.cut(model.encoder(example_input(model, SIGNAL))).shape
     steps = torch.zeros(1, positions * n_segments, width)               # inside segments and across them, the LSTMs take as many
     inside, whole = sum(macs(path.lstm, steps) for path in model.paths), macs(model, SIGNAL)
-    return (f"Of the study size's multiply-accumulates {100 * inside / whole:.0f} % ({mega(inside)} a record) lie in the LSTMs, in chains of "
-            "steps that wait for one another.")
+    return (f"Of the study size's multiply-accumulates {100 * inside / whole:.0f} % ({mega(inside)} a record) lie in the LSTMs, in chains "
+            "of steps that wait for one another.")
 
 
 # -- segments -----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ from ecgstudy.study import tables
 from ecgstudy.study.axis_page import SIGNAL, Comparison, save_picture
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE
 from ecgstudy.study.paper_page import fresh, trained, whose_weights
-from ecgstudy.study.papers.claims import against
 from ecgstudy.study.papers.simulated_beats import COLOURS, KINDS, SimulatedBeats, simulated_beats
 
 N_RECORDS = 96
@@ -219,8 +218,3 @@ def reported() -> str:
     return (f'<span style="color:#8a8a8a">**The paper\'s** own numbers could not be established. Its parent, the {told["network"]}, '
             f"reports an accuracy of {told['accuracy']:.4f} and a sensitivity of {told['sensitivity']:.4f} on {told['dataset']}, beat by "
             "beat.</span>")
-
-
-def claim(found: Comparison) -> str:
-    """The paper's own claim, light convolution no worse than self-attention at fewer parameters, as this page's runs see it."""
-    return f"**The paper's claim.** {against(found, 'lightweight_transformer', 'self_attention')}"

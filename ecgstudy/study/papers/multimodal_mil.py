@@ -18,7 +18,6 @@ from ecgstudy.models.multimodal_mil import MODALITIES, N_PATCHES, PATCH, SIZE, F
 from ecgstudy.study.axis_page import SIGNAL, Comparison, save_picture
 from ecgstudy.study.figures import GREY, INK, STYLE
 from ecgstudy.study.paper_page import trained, whose_weights
-from ecgstudy.study.papers.claims import against
 from ecgstudy.study.papers.simulated_beats import COLOURS, SimulatedBeats, simulated_beats
 
 N_RECORDS = 96
@@ -177,8 +176,3 @@ def in_words(seen: Subject) -> str:
             f"**Across the bags.** The loudest beat gives {100 * shares[0, 1]:.0f} % of its weight to patches, the loudest patch "
             f"{100 * shares[1, 0]:.0f} % of its own to beats; a query that did not care would give {100 * (1 - even):.0f} % and "
             f"{100 * even:.0f} %, their share by number. Weight says what is gathered, not what it was good for.")
-
-
-def claim(found: Comparison) -> str:
-    """Whether gathering from both bags can be told from gathering at home, as this page's runs see it."""
-    return f"**The paper's idea.** {against(found, 'multimodal_mil', 'own_modality')}"

@@ -14,7 +14,7 @@ def test_the_smoke_profile_runs(tmp_path):
                           "smoke"], cwd=files.repository(), capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, ran.stderr[-3000:]
     shown = (tmp_path / "out.ipynb").read_text(encoding="utf-8")
-    for told in ("530,565", "596,293", "trained on synthetic, smoke profile", "**The paper's claim.** `lightweight_transformer` (136,615", "0.9962"):
+    for told in ("530,565", "596,293", "trained on synthetic, smoke profile", "- `lightweight_transformer` (136,615", "0.9962"):
         assert told in shown
     figures = [o for c in json.loads(shown)["cells"] for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(figures) == 4

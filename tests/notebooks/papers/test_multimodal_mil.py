@@ -14,7 +14,7 @@ def test_the_smoke_profile_runs(tmp_path):
                           "smoke"], cwd=files.repository(), capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, ran.stderr[-3000:]
     shown = (tmp_path / "out.ipynb").read_text(encoding="utf-8")
-    for told in ("690,667", "trained on synthetic, smoke profile", "**The paper's idea.** `multimodal_mil` (", "**Across the bags.**"):
+    for told in ("690,667", "trained on synthetic, smoke profile", "- `multimodal_mil` (", "**Across the bags.**"):
         assert told in shown
     figures = [o for c in json.loads(shown)["cells"] for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(figures) == 3
