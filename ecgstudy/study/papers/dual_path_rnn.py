@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from ecgstudy.layers.segments import Segmentation
 from ecgstudy.models.dual_path_rnn import DualPathRNN
