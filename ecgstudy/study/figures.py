@@ -47,6 +47,7 @@ def scores(rows: Sequence[Row], notes: Mapping[str, float], title: str) -> Figur
             axis.grid(axis="x", color="#e5e5e5", lw=0.8)
             axis.set_axisbelow(True)
         axes[0].set_yticks(places, [readable(row.value) for row in rows])
+        axes[0].set_ylim(-0.6, len(rows) - 0.4)
         handles = [plt.Line2D([], [], color=MEASURED, marker="o", lw=2, label="mean, 95 % over patients"),
                    plt.Line2D([], [], color=INK, marker="|", ls="", label="one seed")]
         if notes:
