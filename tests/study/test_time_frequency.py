@@ -124,9 +124,9 @@ class TestF1:
     def test_ours_and_the_notes_stand_side_by_side(self, made_run):
         runs = [made_run("time", 0, 2.0), made_run("two_stream", 0, 2.0)]
         table = time_frequency.f1_table(compared(runs).rows)
-        assert list(table.data["notes"].columns) == ["time", "two stream"] and list(table.data["test F1"].columns) == ["time", "two stream"]
+        assert list(table.data["notes"].columns) == list(table.data["test F1"].columns) == ["time", "Two streams"]
         line = table.data[table.data[("", "class")] == "STE"].iloc[0]
-        assert line[("notes", "two stream")] == "0.7805" and float(line[("test F1", "time")]) == pytest.approx(
+        assert line[("notes", "Two streams")] == "0.7805" and float(line[("test F1", "time")]) == pytest.approx(
             runs[0].result["scores"]["test"]["f1"][CPSC_CLASSES.index("STE")], abs=6e-4)
         assert table.data.iloc[-1][("", "class")] == "mean" and "#8a8a8a" in table.to_html()
 
