@@ -101,8 +101,13 @@ def require_of(run: Run, entry: Probed) -> None:
 
 def places(run: Run, page: str) -> tuple[Path, Path]:
     """Where the probes of a run for a page may lie: in the ledger, or beside the run's weights."""
-    name = f"{ledger.entry_name(run.experiment, run.key)}-{page}.json"
+    name = _file(run.experiment, run.key, page)
     return folder() / name, runs.folder() / run.key / name
+
+
+def _file(experiment: Experiment, key: str, page: str) -> str:
+    """The name of an entry's file; a page in a folder, such as papers/mina, makes none here."""
+    return f"{ledger.entry_name(experiment, key)}-{page.replace('/', '-')}.json"
 
 
 def folder() -> Path:
@@ -123,7 +128,7 @@ def stored(run: Run, page: str, probes: Sequence[list]) -> Probed | None:
 
 def save(entry: Probed, where: Path, page: str) -> Path:
     """Write an entry into a folder, its logits first; returns the JSON file."""
-    path = Path(where) / f"{ledger.entry_name(entry.experiment, entry.key)}-{page}.json"
+    path = Path(where) / _file(entry.experiment, entry.key, page)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, logits=entry.logits, targets=entry.targets, records=entry.records, patients=entry.patients)
     arrays = files.write_atomically(path.with_suffix(".npz"), lambda file: file.write(buffer.getvalue()))
