@@ -32,7 +32,8 @@ class ModelEntry:
     paper: whom it stands for. settings: its own, with their defaults. fidelity: what it was built from and what that leaves open;
     choices: what is this study's and not the paper's. sizes: name -> (settings, parameters at 12 x 1000 and nine classes). inputs: what
     it asks for beside the signal, of INPUTS. quick: settings for the short profiles, where the defaults are too slow for two cores.
-    head_on_features: whether `head(forward_features(x))` is `forward(x)`.
+    head_on_features: whether `head(forward_features(x))` is `forward(x)`. pretrainer: builds the network that is trained without labels
+    before this one; None where the paper has none.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ModelEntry:
     inputs: tuple[str, ...] = ()
     quick: Mapping[str, Any] = field(default_factory=dict)
     head_on_features: bool = True
+    pretrainer: Builder | None = None
 
 
 _MODELS: dict[str, ModelEntry] = {}
@@ -52,7 +54,7 @@ _MODELS: dict[str, ModelEntry] = {}
 
 def register(*, paper: str, fidelity: str = "", choices: Sequence[str] = (), sizes: Sizes = MappingProxyType({}),
              inputs: Sequence[str] = (), quick: Mapping[str, Any] = MappingProxyType({}),
-             head_on_features: bool = True) -> Callable[[Builder], Builder]:
+             head_on_features: bool = True, pretrainer: Builder | None = None) -> Callable[[Builder], Builder]:
     """Register the decorated builder under its own name; the arguments are those of `ModelEntry`.
 
     The builder takes `signal: SignalSpec, n_classes: int` and then keyword-only settings, each with the paper's default. The
@@ -60,6 +62,8 @@ def register(*, paper: str, fidelity: str = "", choices: Sequence[str] = (), siz
     map, and `head(features) -> logits`. A model with inputs takes each as a keyword tensor, None by default. One with auxiliary losses
     defines `training_outputs(x, **inputs) -> (logits, {name: loss, already weighted})`; the objective adds them to its own.
     A loss that needs the labels is a function of the objective's criterion, which takes logits alone: `lambda criterion: criterion(z)`.
+    A pretrainer takes `signal` and the builder's own settings, and shares with the model that it returns one part, `encoder`: what
+    is trained without labels and handed on.
     """
     for name in inputs:
         require_known("input", name, INPUTS)
@@ -77,7 +81,8 @@ def register(*, paper: str, fidelity: str = "", choices: Sequence[str] = (), siz
         settings = {p.name: p.default for p in own}
         for setting in (*quick, *(each for changed, _ in sizes.values() for each in changed)):
             require_known(f"setting of {name}", setting, settings)
-        _MODELS[name] = ModelEntry(name, paper, builder, settings, fidelity, tuple(choices), sizes, tuple(inputs), quick, head_on_features)
+        _MODELS[name] = ModelEntry(name, paper, builder, settings, fidelity, tuple(choices), sizes, tuple(inputs), quick, head_on_features,
+                                   pretrainer)
         return builder
     return shelve
 
@@ -105,9 +110,26 @@ def build_model(name: str, signal: SignalSpec, n_classes: int, **settings: Any) 
     """
     entry = model_entry(name)
     require_count("n_classes", n_classes)
+    _require_settings(entry, settings)
+    return entry.builder(signal, n_classes, **settings)
+
+
+def build_pretrainer(name: str, signal: SignalSpec, **settings: Any) -> nn.Module:
+    """Build the network that is trained without labels before the model of that name; settings are the model's own.
+
+    Raises ConfigurationError as `build_model` does, and for a model whose paper has no such network.
+    """
+    entry = model_entry(name)
+    if entry.pretrainer is None:
+        able = [each for each in list_models() if _MODELS[each].pretrainer]
+        raise ConfigurationError(f"model {name} has no network of its own to pretrain; these have: {', '.join(able)}")
+    _require_settings(entry, settings)
+    return entry.pretrainer(signal, **settings)
+
+
+def _require_settings(entry: ModelEntry, settings: Mapping[str, Any]) -> None:
     for setting in settings:
         if not entry.settings:
-            raise ConfigurationError(f"unknown setting {setting!r} of {name}, which takes none; leave it out")
+            raise ConfigurationError(f"unknown setting {setting!r} of {entry.name}, which takes none; leave it out")
         if setting not in entry.settings:
-            raise unknown(f"setting of {name}", setting, entry.settings)
-    return entry.builder(signal, n_classes, **settings)
+            raise unknown(f"setting of {entry.name}", setting, entry.settings)

@@ -41,11 +41,16 @@ def fit_scaling(prepared: Prepared, rows: np.ndarray, block: int = 512) -> Scali
 
 @dataclass(frozen=True)
 class Batch:
-    """signals float32 [B, L, T], scaled; targets float32 [B, K]; inputs: what the model asked for beside the signal, by name."""
+    """signals float32 [B, L, T], scaled; targets float32 [B, K]; inputs: what the model asked for beside the signal, by name.
+
+    index: int64 [B], each record's place in its feed. patients: int64 [B], a number a patient: equal for records of one person.
+    """
 
     signals: Tensor
     targets: Tensor
     inputs: dict[str, Tensor] = field(default_factory=dict)
+    index: Tensor | None = None
+    patients: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.signals)
@@ -62,6 +67,8 @@ class Feed:
         self.record_ids = prepared.table["record_id"].to_numpy()[rows]
         self.signals = torch.from_numpy(np.ascontiguousarray(prepared.signals[rows])).to(device)
         self.targets = torch.from_numpy(targets[rows].astype(np.float32)).to(device)
+        _, patients = np.unique(prepared.table["patient_id"].to_numpy(str)[rows], return_inverse=True)
+        self.patients = torch.from_numpy(patients.astype(np.int64)).to(device)
         self.scaling = scaling
         self.inputs = {name: SOURCES[name](prepared, rows).to(device) for name in inputs}
 
@@ -72,7 +79,8 @@ class Feed:
         index = index.to(self.signals.device)
         signals = self.signals.index_select(0, index).float()
         return Batch(signals.sub_(self.scaling.mean).div_(self.scaling.deviation), self.targets.index_select(0, index),
-                     {name: values.index_select(0, index) for name, values in self.inputs.items()})
+                     {name: values.index_select(0, index) for name, values in self.inputs.items()}, index,
+                     self.patients.index_select(0, index))
 
 
 def beats_of(prepared: Prepared, rows: np.ndarray) -> Tensor:

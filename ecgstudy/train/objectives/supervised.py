@@ -1,4 +1,4 @@
-"""What a step minimises: a function of model, batch and generator that returns named losses; `loss` is the one descended."""
+"""Labels: cross-entropy of the kind that the task asks for."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ecgstudy.train.feed import Batch
-
-Objective = Callable[[nn.Module, Batch, torch.Generator], dict[str, Tensor]]
+from ecgstudy.train.objectives.objective import Objective
 
 
 def multilabel(model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
