@@ -210,7 +210,7 @@ def _require_decoder(width: int, depth: int, heads: int) -> None:
 @register(
     paper=PAPER,
     fidelity="Written anew from a description of the official code (bakqui/ST-MEM), with its parameter counts met to the unit for the base "
-             "size, encoder and decoder. The study's size is a quarter as wide and half as deep as that; patches, their number and the share "
+             "size, encoder and decoder. Here a quarter as wide and half as deep; patches, their number and the share "
              "that is hidden are the official ones.",
     choices=("100 Hz in place of 250 Hz: a patch is 30 samples in place of 75, both 0.3 s, so that a lead has the official 30 patches.",
              "No filter and no standardisation of the crop: the first layer standardises every patch, which undoes any scale.",
