@@ -21,8 +21,8 @@ from ecgstudy.models.registry import register
 from ecgstudy.models.xresnet1d import xresnet
 from ecgstudy.signal import SignalSpec
 
-PAPER = ("Y. Qin, L. Sun, H. Chen, W. Yang, W.-Q. Zhang, J. Fei, G. Wang, MVKT-ECG: Efficient single-lead ECG classification for multi-label "
-         "arrhythmia by multi-view knowledge transferring, Computers in Biology and Medicine, 2023, article 107503, "
+PAPER = ("Y. Qin, L. Sun, H. Chen, W. Yang, W.-Q. Zhang, J. Fei, G. Wang, MVKT-ECG: Efficient single-lead ECG classification for "
+         "multi-label arrhythmia by multi-view knowledge transferring, Computers in Biology and Medicine, 2023, article 107503, "
          "doi 10.1016/j.compbiomed.2023.107503, arXiv 2301.12178")
 
 
@@ -33,8 +33,8 @@ PAPER = ("Y. Qin, L. Sun, H. Chen, W. Yang, W.-Q. Zhang, J. Fei, G. Wang, MVKT-E
     choices=("Depth 18; the official scripts ask for 101, for teacher and student.",
              "10 s at 100 Hz, padded with zeros; the official code repeats short records of CPSC2018 until 20 s at 500 Hz are full.",
              "No wavelet filter: at 100 Hz the bands that it removes reach down to 12.5 Hz and into the QRS complex.",
-             "Negatives share no label with the record; in the official code they differ in the first label alone, which for PTB-XL it reads "
-             "from the wrong place.",
+             "Negatives share no label with the record; in the official code they differ in the first label alone, which for PTB-XL it "
+             "reads from the wrong place.",
              "A temperature divides logits and its square weighs the loss; the official code divides probabilities. At 1, the default of "
              "both, there is no difference.",
              "The epoch is chosen on validation records; the official loop also keeps the best epoch on the test set.",

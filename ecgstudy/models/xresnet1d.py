@@ -1,8 +1,8 @@
 """XResNet in one dimension: the residual network after three small repairs, the strongest plain network of PTB-XL's own benchmark.
 
-The repairs are those of He et al., *Bag of Tricks* (2019). The stem is three convolutions of width 3 instead of one of width 7. A bottleneck
-strides in its middle convolution, not in its first, which would skip every other sample. And a shortcut that has to be halved is averaged
-before its convolution, for the same reason. The head reads the mean and the maximum of each channel side by side.
+The repairs are those of He et al., *Bag of Tricks* (2019). The stem is three convolutions of width 3 instead of one of width 7. A
+bottleneck strides in its middle convolution, not in its first, which would skip every other sample. And a shortcut that has to be halved is
+averaged before its convolution, for the same reason. The head reads the mean and the maximum of each channel side by side.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ecgstudy.layers.pooling import MeanMaxHead
 from ecgstudy.models.registry import register
 from ecgstudy.signal import SignalSpec
 
-PAPER = ("T. He, Z. Zhang, H. Zhang, Z. Zhang, J. Xie, M. Li, Bag of Tricks for Image Classification with Convolutional Neural Networks, CVPR "
-         "2019, arXiv 1812.01187; in one dimension: N. Strodthoff, P. Wagner, T. Schaeffter, W. Samek, Deep Learning for ECG Analysis, IEEE "
-         "Journal of Biomedical and Health Informatics 25 (2021), arXiv 2004.13701")
+PAPER = ("T. He, Z. Zhang, H. Zhang, Z. Zhang, J. Xie, M. Li, Bag of Tricks for Image Classification with Convolutional Neural Networks, "
+         "CVPR 2019, arXiv 1812.01187; in one dimension: N. Strodthoff, P. Wagner, T. Schaeffter, W. Samek, Deep Learning for ECG "
+         "Analysis, IEEE Journal of Biomedical and Health Informatics 25 (2021), arXiv 2004.13701")
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}     # blocks in each of the four stages
 EXPANSION = {18: 1, 34: 1, 50: 4, 101: 4}       # how much wider a block's output is than its middle; 4: bottlenecks
 
@@ -28,16 +28,18 @@ def conv(dim: int, out_dim: int, kernel: int, stride: int = 1) -> list[nn.Module
 
 
 class XBlock(nn.Module):
-    """Two convolutions of width 3, or a bottleneck of widths 1, 3, 1, and a shortcut: [B, dim, N] -> [B, width x expansion, ceil(N / stride)].
+    """Two convolutions of width 3, or a bottleneck of widths 1, 3, 1, and a shortcut.
 
-    The shortcut: mean of two samples where the block strides, then a convolution of width 1 where the number of channels changes.
+    [B, dim, N] -> [B, width x expansion, ceil(N / stride)]. The shortcut: mean of two samples where the block strides, then a
+    convolution of width 1 where the number of channels changes.
     """
 
     def __init__(self, dim: int, width: int, stride: int, expansion: int) -> None:
         super().__init__()
         out_dim = width * expansion
-        self.residual = nn.Sequential(*conv(dim, width, 3, stride), nn.ReLU(), *conv(width, out_dim, 3)) if expansion == 1 else nn.Sequential(
-            *conv(dim, width, 1), nn.ReLU(), *conv(width, width, 3, stride), nn.ReLU(), *conv(width, out_dim, 1))
+        layers = ([*conv(dim, width, 3, stride), nn.ReLU(), *conv(width, out_dim, 3)] if expansion == 1 else
+                  [*conv(dim, width, 1), nn.ReLU(), *conv(width, width, 3, stride), nn.ReLU(), *conv(width, out_dim, 1)])
+        self.residual = nn.Sequential(*layers)
         halved = [] if stride == 1 else [nn.AvgPool1d(stride, ceil_mode=True)]
         self.shortcut = nn.Sequential(*halved, *([] if dim == out_dim else conv(dim, out_dim, 1)))
         self.activation = nn.ReLU()
@@ -53,7 +55,7 @@ class XResNet1d(nn.Module):
     | --- | --- | --- |
     | stem | Conv3 stride 2, Conv3, Conv3, each BN and ReLU | [B, 64, 500] |
     | pool | MaxPool3 stride 2 | [B, 64, 250] |
-    | stages 1–4 | blocks, twice as wide each, the first of stages 2–4 of stride 2 | [B, 64, 250], [B, 128, 125], [B, 256, 63], [B, 512, 32] |
+    | stages 1–4 | blocks, twice as wide each, all but stage 1 halve | [B, 64, 250], [B, 128, 125], [B, 256, 63], [B, 512, 32] |
     | head | mean and maximum over time side by side, Linear | [B, K] |
 
     Bottlenecks (depth 50 and more) make every stage's output four times as wide. Convolutions start from Kaiming's normal in fan-out mode
@@ -97,7 +99,7 @@ class XResNet1d(nn.Module):
 
 def xresnet(signal: SignalSpec, n_classes: int, depth: int, width: int) -> XResNet1d:
     """Settings checked, then the network; any number of leads."""
-    if depth not in DEPTHS or isinstance(depth, bool):
+    if depth not in tuple(DEPTHS) or isinstance(depth, bool):
         raise ConfigurationError(f"depth is {depth!r}; it must be one of {', '.join(map(str, DEPTHS))}")
     return XResNet1d(signal.n_leads, n_classes, depth, require_count("width", width, least=2))
 

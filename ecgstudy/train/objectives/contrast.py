@@ -1,12 +1,14 @@
 r"""Contrastive transfer of what the teacher sees in a record: the CLT term of MVKT-ECG (Qin et al. 2023, arXiv 2301.12178).
 
-Its form is that of contrastive representation distillation (Tian, Krishnan, Isola, ICLR 2020, arXiv 1910.10699). Two linear maps bring the
-student's feature $f^s$ and the teacher's $f^t$ to unit vectors $u = \mathrm{norm}(W_s f^s)$ and $v = \mathrm{norm}(W_t f^t)$. Of every training
-record a vector of each kind is remembered, in banks $U$ and $V$ with $n$ rows. For record $i$ and $K$ negatives $\mathcal N_i$
+Its form is that of contrastive representation distillation (Tian, Krishnan, Isola, ICLR 2020, arXiv 1910.10699). Two linear maps bring
+the student's feature $f^s$ and the teacher's $f^t$ to unit vectors $u = \mathrm{norm}(W_s f^s)$ and $v = \mathrm{norm}(W_t f^t)$. Of every
+training record a vector of each kind is remembered, in banks $U$ and $V$ with $n$ rows. For record $i$ and $K$ negatives $\mathcal N_i$
 
-$$g^s_{ij} = \frac{\exp(V_j^\top u_i / \tau)}{Z_s},\qquad g^t_{ij} = \frac{\exp(U_j^\top v_i / \tau)}{Z_t},\qquad h(g) = \frac{g}{g + K / n},$$
+$$g^s_{ij} = \frac{\exp(V_j^\top u_i / \tau)}{Z_s},\qquad g^t_{ij} = \frac{\exp(U_j^\top v_i / \tau)}{Z_t},\qquad
+h(g) = \frac{g}{g + K / n},$$
 
-$$\mathcal L_{\mathrm{CLT}} = \sum_{m \in \{s, t\}} -\frac1B \sum_i \Big[\log h(g^m_{ii}) + \sum_{j \in \mathcal N_i} \log\big(1 - h(g^m_{ij})\big)\Big].$$
+$$\mathcal L_{\mathrm{CLT}} = \sum_{m \in \{s, t\}} -\frac1B \sum_i
+\Big[\log h(g^m_{ii}) + \sum_{j \in \mathcal N_i} \log\big(1 - h(g^m_{ij})\big)\Big].$$
 
 $h$ is the answer to a question with two outcomes: does this pair come from one record, or from two of different diseases? Bounding the
 mutual information of the two features from below is to answer it well. $Z_s$ and $Z_t$ are set once, at the first batch, to $n$ times the
@@ -45,7 +47,7 @@ class Contrast(nn.Module):
     """The projections, the banks and the loss. All that a resumed run needs lies in `state_dict`.
 
     student_dim, teacher_dim: widths of the two features. targets: [n, K] in {0, 1}, the labels of all n training records in their feed's
-    order. dim: of the unit vectors. n_negatives: K of the formula, at most n. momentum: what the banks keep of a vector at an update.
+    order. dim: of the unit vectors. n_negatives: K of the formula. momentum: what the banks keep of a vector at an update.
     temperature: tau. rule: whom a record is set against, "labels": those it shares no label with, "first": those of another first label.
     Records without any label count as one more kind.
 
@@ -63,14 +65,14 @@ class Contrast(nn.Module):
         super().__init__()
         targets = torch.as_tensor(targets)
         if targets.dim() != 2 or not len(targets) or not ((targets == 0) | (targets == 1)).all():
-            raise ConfigurationError(f"targets has the shape {tuple(targets.shape)}; it must be a table of zeros and ones with a row for each "
-                                     "training record")
+            raise ConfigurationError(f"targets has the shape {tuple(targets.shape)}; it must be a table of zeros and ones with a row for "
+                                     "each training record")
         if not 0 <= momentum < 1:
             raise ConfigurationError(f"momentum is {momentum!r}; it must be at least 0 and below 1")
         if not temperature > 0:
             raise ConfigurationError(f"temperature is {temperature!r}; it must be above 0")
         require_known("rule", rule, RULES)
-        self.n_negatives = min(require_count("n_negatives", n_negatives), len(targets))
+        self.n_negatives = require_count("n_negatives", n_negatives)
         self.momentum, self.temperature = momentum, temperature
         self.project_student = nn.Linear(require_count("student_dim", student_dim), require_count("dim", dim))
         self.project_teacher = nn.Linear(require_count("teacher_dim", teacher_dim), dim)
@@ -110,7 +112,8 @@ class Contrast(nn.Module):
         others = (self.kinds[index] @ self.kinds.T == 0).gather(1, ring)                        # [B, n]
         rank, count = others.cumsum(dim=1) - 1, others.sum(dim=1, keepdim=True)                 # [B, n], [B, 1]
         again = torch.zeros(len(index), wanted, dtype=torch.int64, device=device)
-        again.scatter_add_(1, (chance * count).long().clamp(max=wanted - 1), torch.ones_like(again))
+        drawn_rank = torch.minimum((chance * count).long(), count - 1).clamp(0, wanted - 1)
+        again.scatter_add_(1, drawn_rank, torch.ones_like(again))
         by_rank = torch.where(count >= wanted, 1, again)                                        # [B, K]
         drawn = torch.where(others & (rank < wanted), by_rank.gather(1, rank.clamp(0, wanted - 1)), 0)
         return torch.zeros_like(drawn).scatter_(1, ring, drawn).float()                         # [B, n]
@@ -119,16 +122,15 @@ class Contrast(nn.Module):
         """One of the two sums: anchors [B, dim] against a bank [n, dim]. All n pairs are formed and weighed by how often they were drawn:
         one product of matrices, and no sum whose order depends on the device."""
         n, wanted = len(bank), self.n_negatives
-        raised = (anchors @ bank.T / self.temperature).exp()                                    # [B, n]
+        similar = anchors @ bank.T / self.temperature                                           # [B, n]
+        raised = similar.exp()
         own = F.one_hot(index, n).to(raised.dtype)                                              # [B, n]
         z = getattr(self, normaliser)
         first = n * (raised.detach() * (own + times)).sum() / (own + times).sum()
-        z.copy_(torch.where(z > 0, z, first))                                                   # no branch: a look would wait for the device
-        g = raised / z.clone()
-        share = wanted / n
-        # log h and log(1 - h), each from one logarithm
-        joint = (g + share).log()                                                               # [B, n]
-        told = (own * (g.log() - joint) + times * (math.log(share) - joint)).sum(dim=1)         # [B]
+        z.copy_(torch.where(z > 0, z, first))           # no branch: to look at z would be to wait for the device
+        share, z = wanted / n, z.clone()
+        joint = (raised / z + share).log()              # log h and log(1 - h) share it
+        told = (own * (similar - z.log() - joint) + times * (math.log(share) - joint)).sum(dim=1)         # [B]
         takes_part = (times.sum(dim=1) > 0).to(told.dtype)
         return -(told * takes_part).sum() / takes_part.sum().clamp(min=1)
 

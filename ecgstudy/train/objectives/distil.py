@@ -24,7 +24,6 @@ from ecgstudy.layers.pooling import embedding
 from ecgstudy.train.feed import Batch
 from ecgstudy.train.objectives.contrast import Contrast
 
-
 # -- the teacher's answer -----------------------------------------------------------------------------------------------
 
 def softmax_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -44,7 +43,8 @@ def bernoulli_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> 
 
 
 def against_rest(logits: Tensor) -> Tensor:
-    """Logits [B, K] of classes that exclude each other -> [B, K] whose sigmoids are the soft-max probabilities: each class against the rest."""
+    """Each class against the rest: logits [B, K] of classes that exclude each other -> [B, K] whose sigmoids are the soft-max
+    probabilities."""
     own = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
     others = logits[:, None, :].masked_fill(own, -torch.inf)                                # [B, K, K]
     return logits - others.logsumexp(dim=2)                                                 # [B, K]
