@@ -17,6 +17,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,7 +33,8 @@ from ecgstudy.train.loop import OutOfTime, n_steps
 
 logger = logging.getLogger(__name__)
 
-Result = Callable[[], Run]      # gives the run, or raises what stopped it
+Make = Callable[..., Any]       # `runs.run` or `runs.weights`
+Result = Callable[[], Any]      # gives what was made, or raises what stopped it
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Outcome:
 
 def sweep(experiments: Sequence[Experiment], prepared: Prepared, *, tested: Prepared | None = None, device: str = "auto",
           time_budget: float | None = None, publish_to: Path | None = None, workers: int | None = None) -> Outcome:
-    """Run every experiment of a plan that is not finished.
+    """Run every experiment of a plan that is not finished; before them, once each, the runs whose weights they begin with or learn from.
 
     tested: the data of the experiments' `tested_on`, where they name one. time_budget: seconds after which training stops, saved.
     publish_to: a ledger folder that each finished run is copied to. workers: runs side by side on a CPU, by default one a core; 1
@@ -62,36 +64,56 @@ def sweep(experiments: Sequence[Experiment], prepared: Prepared, *, tested: Prep
     if publish_to is not None:
         for run in done.values():
             ledger.publish(run, publish_to)
-    in_turn = not todo or workers == 1 or resolve_device(device).type == "cuda"
-    results = (_one_by_one(todo, prepared, tested, device, deadline) if in_turn else
-               _side_by_side(todo, prepared, tested, device, deadline, min(workers or os.cpu_count() or 1, len(todo))))
+
+    def walk(make: Make, todo: Sequence[Experiment], tested: Prepared | None) -> Iterator[tuple[Experiment, Result]]:
+        if not todo or workers == 1 or resolve_device(device).type == "cuda":
+            return _one_by_one(make, todo, prepared, tested, device, deadline)
+        return _side_by_side(make, todo, prepared, tested, device, deadline, min(workers or os.cpu_count() or 1, len(todo)))
+
     reasons: dict[Experiment, str | None] = {}          # None: out of time
-    for experiment, result in results:
-        try:
-            done[experiment] = result()
+    earlier = dict.fromkeys(each for e in todo for each in runs.needed(e))
+    for experiment, result in walk(runs.weights, [e for e in earlier if not runs.weights_path(e, prepared.digest).is_file()], None):
+        _collect(experiment, result, reasons)
+    lacking = {e: each for e in todo for each in runs.needed(e) if each in reasons}
+    for experiment, result in walk(runs.run, [e for e in todo if e not in lacking], tested):
+        if run := _collect(experiment, result, reasons):
+            done[experiment] = run
             if publish_to is not None:
-                ledger.publish(done[experiment], publish_to)
-        except OutOfTime:
-            reasons[experiment] = None
-        except (RunError, LockedError, BrokenProcessPool) as error:
-            reasons[experiment] = str(error)
-            logger.error("%s", error)
-    return Outcome([done[e] for e in experiments if e in done], [(e, why) for e, why in reasons.items() if why is not None],
+                ledger.publish(run, publish_to)
+    for experiment, cause in lacking.items():
+        reasons[experiment] = reasons[cause] and f"what it begins with failed: {reasons[cause]}"
+    return Outcome([done[e] for e in experiments if e in done], [(e, why) for e in todo if (why := reasons.get(e)) is not None],
                    [e for e in experiments if e not in done and reasons.get(e) is None])
 
 
-def _one_by_one(todo: Sequence[Experiment], prepared: Prepared, tested: Prepared | None, device: str,
+def _collect(experiment: Experiment, result: Result, reasons: dict[Experiment, str | None]) -> Any:
+    """What was made; None where it was stopped, with the reason noted."""
+    try:
+        return result()
+    except OutOfTime:
+        reasons[experiment] = None
+    except (RunError, LockedError, BrokenProcessPool) as error:
+        reasons[experiment] = str(error)
+        logger.error("%s", error)
+    return None
+
+
+def _one_by_one(make: Make, todo: Sequence[Experiment], prepared: Prepared, tested: Prepared | None, device: str,
                 deadline: float | None) -> Iterator[tuple[Experiment, Result]]:
     for experiment in progress(todo, desc="plan", unit="run"):
         if deadline is not None and time.monotonic() >= deadline:
             return
-        yield experiment, lambda e=experiment: runs.run(e, prepared, tested=tested, device=device, deadline=deadline)
+        yield experiment, lambda e=experiment: make(e, prepared, **_tested(tested), device=device, deadline=deadline)
 
 
-def _side_by_side(todo: Sequence[Experiment], prepared: Prepared, tested: Prepared | None, device: str, deadline: float | None,
-                  workers: int) -> Iterator[tuple[Experiment, Result]]:
-    n_training = len(split(prepared, todo[0].labels).training)
-    total = sum(n_steps(e, min(e.n_training or n_training, n_training)) for e in todo)
+def _tested(tested: Prepared | None) -> dict[str, Prepared]:
+    return {} if tested is None else {"tested": tested}
+
+
+def _side_by_side(make: Make, todo: Sequence[Experiment], prepared: Prepared, tested: Prepared | None, device: str,
+                  deadline: float | None, workers: int) -> Iterator[tuple[Experiment, Result]]:
+    n_rows = len(split(prepared, todo[0].labels).training)
+    total = sum(n_steps(e, runs.n_training(e, n_rows)) for e in todo)
     context = multiprocessing.get_context("spawn")
     label = f"{len(todo)} run{'s' * (len(todo) > 1)}, {workers} at a time"
     with context.Manager() as manager, progress(total=total, desc=label, unit="step") as bar:
@@ -101,8 +123,8 @@ def _side_by_side(todo: Sequence[Experiment], prepared: Prepared, tested: Prepar
         listener.start()
         try:
             with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(os.getpid(),)) as pool:
-                futures: dict[Future[Run], Experiment] = {
-                    pool.submit(_run_here, e, prepared.folder, tested and tested.folder, device, deadline, told): e for e in todo}
+                futures: dict[Future[Any], Experiment] = {
+                    pool.submit(_make_here, make, e, prepared.folder, tested and tested.folder, device, deadline, told): e for e in todo}
                 for future in as_completed(futures):
                     yield futures[future], future.result
         finally:
@@ -154,12 +176,13 @@ def _begin(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run_here(experiment: Experiment, folder: Path, tested: Path | None, device: str, deadline: float | None, told: queue.Queue) -> Run:
+def _make_here(make: Make, experiment: Experiment, folder: Path, tested: Path | None, device: str, deadline: float | None,
+               told: queue.Queue) -> Any:
     """One run in a worker. `time.monotonic()` is one clock for all processes of a machine, so the deadline holds here too."""
     if deadline is not None and time.monotonic() >= deadline:
         raise OutOfTime("the time budget ended before this run began")
     teller = _Teller(told)
-    run = runs.run(experiment, open_prepared(folder), tested=open_prepared(tested) if tested else None, device=device, deadline=deadline,
-                   bar=teller)
+    made = make(experiment, open_prepared(folder), **_tested(tested and open_prepared(tested)), device=device, deadline=deadline,
+                bar=teller)
     teller.flush()
-    return run
+    return made

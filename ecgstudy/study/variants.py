@@ -14,7 +14,9 @@ from typing import Any
 from ecgstudy.errors import require_known
 from ecgstudy.models import list_models
 from ecgstudy.models.registry import model_entry
+from ecgstudy.study.distillation_plan import MVKT_ROWS, MVMS_ROWS
 from ecgstudy.study.profiles import Profile, supervised
+from ecgstudy.study.self_supervised_plan import PERCENTS, ROWS, rows_of
 from ecgstudy.train.experiment import Experiment, Setting
 
 Sizes = dict[str, Any]      # widths, depths and heads of the own network
@@ -25,14 +27,20 @@ FULL_WIDTH = 64             # of the first stage; other models narrow with it
 class Variant:
     """One row of a page.
 
-    settings: over the profile's network. resize: changes that depend on its widths and depths. notes: where reported.yaml holds the
-    notes' F1 on test and on validation, as dotted paths; empty where they report none.
+    settings: over the profile's network. resize: changes that depend on its widths and depths. change: of the ordinary run, where it
+    is not trained like the others. notes: where reported.yaml holds the notes' F1 on test and on validation, as dotted paths; empty
+    where they report none.
     """
 
     settings: dict[str, Setting] = field(default_factory=dict)
     resize: Callable[[Sizes], dict[str, Setting]] | None = None
     model: str = "inception_former"
     notes: tuple[str, str] = ("", "")
+    change: Callable[[Experiment, Profile], Experiment] = lambda experiment, size: experiment
+
+    def experiment(self, dataset: str, task: str, size: Profile, seed: int) -> Experiment:
+        """The variant's run of one seed."""
+        return self.change(supervised(dataset, task, size, self.model, self.all_settings(size), seed), size)
 
     def all_settings(self, size: Profile) -> dict[str, Setting]:
         """The model's settings in a profile."""
@@ -67,7 +75,7 @@ class Axis:
         comparisons behind."""
         for name in names:
             require_known(self.label, name, self.variants)
-        return {supervised(dataset, task, size, self.variants[name].model, self.variants[name].all_settings(size), seed): name
+        return {self.variants[name].experiment(dataset, task, size, seed): name
                 for seed in (seeds or size.seeds) for name in (names or self.variants)}
 
 
@@ -116,6 +124,10 @@ FREQUENCY = Variant(model="stft_resnet34", resize=first_width, notes=("time_freq
 TWO_STREAM = Variant(model="two_stream", resize=first_width, notes=("time_frequency.two_stream.f1", ""))
 ATTENTIONS = ("mhsa", "spatial_reduction", "bi_level_routing", "window", "shifted_window", "shunted", "hilo")
 TESTED_IN_NOTES = ATTENTIONS[:5]
+
+_DISTILLED = {"teacher": Variant(model="mvkt_ecg")} | {
+    name: Variant(model="mvkt_ecg", change=change) for name, change in MVKT_ROWS.items()} | {"six_views": Variant(model="mvms_ecg")} | {
+    name: Variant({"views": "one"}, model="mvms_ecg", change=change) for name, change in MVMS_ROWS.items()}
 
 _PAGES = (
     Axis("03_inceptionformer", "networks", "network", "inception_former", {
@@ -176,10 +188,16 @@ _PAGES = (
         "frequency": FREQUENCY,
         "two_stream": TWO_STREAM,
     }),
+    Axis("13_distillation", "networks", "network", "lead_I_bce", _DISTILLED),
     Axis("14_three_datasets", "networks", "network", "crossed_shunted", {
         "crossed_shunted": SHUNTED, "inception_former": BASE, "resnet18": RESNET18, "resnet34": RESNET34, "mobilenetv2": MOBILENET,
     }),
 )
+
+def _pretrained(model: str, methods: Sequence[str], percents: Sequence[int]) -> dict[str, Variant]:
+    """The runs of page 12 that belong to a paper's page, but for the one that is the paper's network trained like any other."""
+    return {name: Variant(model=model, change=ROWS[name][1]) for name in rows_of(methods, percents) if name != f"{model}_scratch_100"}
+
 
 # What each paper's own idea is compared with: its network with the idea left out, or only a part of it.
 _COMPARED = {
@@ -197,6 +215,10 @@ _COMPARED = {
         ("last_gate", "last"), ("no_gate", "sum"), ("fine_alone", "fine"), ("coarse_alone", "coarse"))},
     "mvms_ecg": {"hierarchical": Variant({"hierarchical": True}, model="mvms_ecg"),
                  "student": Variant({"views": "one"}, model="mvms_ecg")},
+    "cpc_ssl": _pretrained("cpc_ssl", ("cpc",), PERCENTS),
+    "clocs": _pretrained("clocs", ("cmsc", "cmlc", "cmsmlc"), (100,)),
+    "st_mem": _pretrained("st_mem", ("st_mem",), (100,)),
+    "mvkt_ecg": {name: Variant(model="mvkt_ecg", change=change) for name, change in MVKT_ROWS.items()},
 }
 
 # Each paper's network, with what it compares it to, beside a plain baseline, on the paper's own page.

@@ -1,8 +1,8 @@
 """Fit and predict: the one loop behind every number of the study.
 
-An epoch walks a permutation that depends on the seed and the epoch alone. After it, the validation fold is scored, the
-best weights are copied to disk, and the run stops when `patience` epochs brought nothing better. A checkpoint holds all
-that the next step depends on, so a run killed anywhere goes on where it was.
+An epoch walks a permutation that depends on the seed and the epoch alone. After it, the validation fold is scored (without
+labels: by the objective itself), the best weights are copied to disk, and the run stops when `patience` epochs brought nothing
+better. A checkpoint holds all that the next step depends on, so a run killed anywhere goes on where it was.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from ecgstudy.train.checkpoint import Checkpoints, save_weights
 from ecgstudy.train.device import resolve_precision
 from ecgstudy.train.experiment import Experiment
 from ecgstudy.train.feed import Batch, Feed
-from ecgstudy.train.objectives import Objective, supervised
+from ecgstudy.train.objectives import Objective, objective_of
 from ecgstudy.train.optim import learning_rate, make_optimizer
 from ecgstudy.train.seeds import scoped_seed, torch_generator
 
 CHECKPOINT_SECONDS = 60.0       # how much work a kill may cost
 FINITE_EVERY = 20               # steps between two looks at the losses: each look waits for the device
-SHUFFLE, STEP = 1, 2            # purposes of the run's random streams
+SHUFFLE, STEP, JUDGE = 1, 2, 3      # purposes of the run's random streams
 
 
 class OutOfTime(RunError):
@@ -89,24 +89,29 @@ def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Fe
             if watched is not None:
                 at.watched.append(torch.from_numpy(predict(model, watched, experiment, device)).half())
             checkpoints.save(_state(at, model, optimizer))
-            bar.set_postfix_str(f"{name_of(experiment)}: best validation macro-AUROC {at.best_score:.3f}")
+            bar.set_postfix_str(f"{name_of(experiment)}: best validation {_best(experiment, at)}")
     return at
 
 
 def name_of(experiment: Experiment) -> str:
     """A run's name for people: the model or its attention, what its batches go through, and the seed."""
     chosen = dict(experiment.settings).get("attention", experiment.model)
-    return f"{' + '.join([str(chosen), *experiment.augmentation])} seed {experiment.seed}"
+    told = [experiment.objective] * (experiment.objective != "supervised")
+    return f"{' + '.join([str(chosen), *told, *experiment.augmentation])} seed {experiment.seed}"
+
+
+def _best(experiment: Experiment, at: Progress) -> str:
+    return f"macro-AUROC {at.best_score:.3f}" if experiment.labelled else f"loss {-at.best_score:.3f}"
 
 
 def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, experiment: Experiment, training: Feed, at: Progress,
                  device: torch.device, checkpoints: Checkpoints, deadline: float | None, bar: Bar) -> None:
-    objective = supervised(experiment.labels.multilabel)
+    objective = objective_of(experiment)
     order = torch.randperm(len(training), generator=torch_generator(experiment.seed, SHUFFLE, at.epoch))
     batches = order.split(experiment.batch_size)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(experiment, at.epoch)
-    model.train()
+    _training_mode(model)
     pending: list[tuple[Tensor, Tensor]] = []           # losses not yet looked at, with their batches
     saved = began = time.monotonic()
     while at.step < len(batches):
@@ -130,6 +135,15 @@ def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, experiment:
             raise OutOfTime(f"the time budget ended in epoch {at.epoch + 1}, step {at.step} of {len(batches)}; the run is saved, "
                             "and the same command goes on from there")
     at.seconds += time.monotonic() - began
+
+
+def _training_mode(model: nn.Module) -> None:
+    """Training mode, but for the parts that learn nothing: a frozen normalisation must not take up new statistics."""
+    model.train()
+    for part in model.modules():
+        parameters = list(part.parameters())
+        if parameters and not any(each.requires_grad for each in parameters):
+            part.eval()
 
 
 def _step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: Objective, batch: Batch,
@@ -165,19 +179,45 @@ def _close_epoch(model: nn.Module, experiment: Experiment, training: Feed, valid
                  checkpoints: Checkpoints) -> None:
     """Score the validation fold, keep the best weights, and move on to the next epoch."""
     began = time.monotonic()
-    logits = predict(model, validation, experiment, device)
-    labels = experiment.labels
-    scores = score(logits, validation.targets.cpu().numpy(), labels.classes, labels.multilabel,
-                   np.full(len(labels.classes), 0.5) if labels.multilabel else None)
-    found = scores.macro_auroc if not math.isnan(scores.macro_auroc) else -math.inf
+    found, told = _judge(model, experiment, validation, device)
     if at.best_epoch is None or found > at.best_score:
         at.best_epoch, at.best_score = at.epoch, found
         save_weights(checkpoints.best_path(at.epoch), model)
     at.seconds += time.monotonic() - began
     at.history.append({"epoch": at.epoch + 1, "learning_rate": learning_rate(experiment, at.epoch),
-                       "training_loss": at.loss_sum / len(training), "validation_macro_auroc": found if math.isfinite(found) else None,
-                       "seconds": round(at.seconds, 1)})
+                       "training_loss": at.loss_sum / len(training), **told, "seconds": round(at.seconds, 1)})
     at.epoch, at.step, at.loss_sum = at.epoch + 1, 0, 0.0
+
+
+def _judge(model: nn.Module, experiment: Experiment, validation: Feed, device: torch.device) -> tuple[float, dict[str, float | None]]:
+    """What the validation fold says, the higher the better, and the same for the history."""
+    if not experiment.labelled:
+        told = unlabelled_losses(model, objective_of(experiment), validation, experiment, device)
+        return -told["loss"], {f"validation_{name}": value for name, value in told.items()}
+    labels = experiment.labels
+    scores = score(predict(model, validation, experiment, device), validation.targets.cpu().numpy(), labels.classes, labels.multilabel,
+                   np.full(len(labels.classes), 0.5) if labels.multilabel else None)
+    found = scores.macro_auroc if not math.isnan(scores.macro_auroc) else -math.inf
+    return found, {"validation_macro_auroc": found if math.isfinite(found) else None}
+
+
+@torch.no_grad()
+def unlabelled_losses(model: nn.Module, objective: Objective, feed: Feed, experiment: Experiment, device: torch.device) -> dict[str, float]:
+    """The mean over records of everything that an objective without labels returns, under the same draws after each epoch.
+
+    Raises RunError where the loss is not finite.
+    """
+    model.eval()
+    bf16 = resolve_precision(experiment.precision, device) == "bf16"
+    sums: dict[str, float] = {}
+    for n, index in enumerate(torch.arange(len(feed)).split(experiment.batch_size)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            found = objective(model, feed.batch(index), torch_generator(experiment.seed, JUDGE, n))
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(index)
+    if not math.isfinite(sums["loss"]):
+        raise RunError("the loss of the validation fold is not finite; try a lower learning rate")
+    return {name: total / len(feed) for name, total in sums.items()}
 
 
 @torch.inference_mode()

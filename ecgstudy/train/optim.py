@@ -11,8 +11,9 @@ from ecgstudy.train.experiment import Experiment
 
 
 def make_optimizer(model: nn.Module, experiment: Experiment) -> torch.optim.AdamW:
-    """AdamW over all parameters (Loshchilov & Hutter 2019); the fused form is 5 x faster than the default on the CPU too."""
-    return torch.optim.AdamW(model.parameters(), lr=experiment.learning_rate, weight_decay=experiment.weight_decay, fused=True)
+    """AdamW over the parameters that are to be trained (Loshchilov & Hutter 2019); the fused form is 5 x faster on the CPU too."""
+    trained = [each for each in model.parameters() if each.requires_grad]
+    return torch.optim.AdamW(trained, lr=experiment.learning_rate, weight_decay=experiment.weight_decay, fused=True)
 
 
 def learning_rate(experiment: Experiment, epoch: int) -> float:

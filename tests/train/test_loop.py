@@ -124,13 +124,13 @@ def test_early_stop_after_patience(tiny, experiment, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_names_its_records(tiny, experiment, monkeypatch):
-    real = loop.supervised
+    real = loop.objective_of
 
-    def broken(is_multilabel):
-        objective = real(is_multilabel)
+    def broken(experiment):
+        objective = real(experiment)
         return lambda model, batch, generator: {"loss": objective(model, batch, generator)["loss"] * float("nan")}
 
-    monkeypatch.setattr(loop, "supervised", broken)
+    monkeypatch.setattr(loop, "objective_of", broken)
     with pytest.raises(RunError, match=r"not finite at epoch 1, step 1;.*records T\d\d\d"):
         runs.run(experiment, tiny)
 
