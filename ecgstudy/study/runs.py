@@ -192,15 +192,14 @@ def _train(experiment: Experiment, prepared: Prepared, tested: Prepared | None, 
                               torch.stack(at.watched).numpy() if watched else None)
     content = predictions.to_bytes()
     files.write_atomically(place / "predictions.npz", lambda file: file.write(content))
-    model = learner.student if isinstance(learner, Pupil) else learner
-    result = _describe(experiment, data, place.name, device, model, at, len(rows), predictions)
+    result = _describe(experiment, prepared, data, device, at, len(rows), predictions)
     result |= {"thresholds": None if thresholds is None else thresholds.tolist(), "scores": {},
                "predictions": {"file": "predictions.npz", "sha256": files.sha256(place / "predictions.npz")}}
     result["scores"] = ledger.recompute(Run(result, place / "predictions.npz"))
     result["training"] |= {"scaling": asdict(scaling)}
     if experiment.begins_with:
         result["pretraining"] = files.read_json(weights_path(experiment.begins_with, prepared.digest).with_name("pretraining.json"))
-    save_weights(place / "weights.safetensors", model)
+    save_weights(place / "weights.safetensors", learner.student if isinstance(learner, Pupil) else learner)
     files.write_json(place / "result.json", result)
     Checkpoints(place, place.name).clear()
     return ledger.read_run(place / "result.json")
@@ -217,7 +216,7 @@ def _train_unlabelled(experiment: Experiment, prepared: Prepared, _tested: None,
     at = _fit(model, experiment, *feeds, place, device, deadline, bar)
     files.write_json(place / "pretraining.json", {
         "key": place.name, "environment": _environment(experiment, device), "n_training": len(rows),
-        "training": _describe_training(model, at) | {"scaling": asdict(scaling)}})
+        "training": _describe_training(experiment, prepared, at) | {"scaling": asdict(scaling)}})
     save_weights(place / "weights.safetensors", model)              # last: it means that both are there
     Checkpoints(place, place.name).clear()
 
@@ -292,14 +291,14 @@ def _column(prepared: Prepared, name: str, rows: np.ndarray) -> np.ndarray:
     return prepared.table[name].to_numpy(str)[rows]
 
 
-def _describe(experiment: Experiment, data: dict, key: str, device: torch.device, model: nn.Module, at: Progress,
-              n_training: int, predictions: Predictions) -> dict:
+def _describe(experiment: Experiment, prepared: Prepared, data: dict, device: torch.device, at: Progress, n_training: int,
+              predictions: Predictions) -> dict:
     """Everything of a result but its scores: what was run, on what, where, by which code, and how training went."""
     return {
-        "schema": RESULT_SCHEMA, "key": key, "experiment": experiment.to_json(),
+        "schema": RESULT_SCHEMA, "key": experiment.key(data["digest"]), "experiment": experiment.to_json(),
         "data": data | {"classes": list(experiment.labels.classes),
                  "n_training": n_training, "n_validation": len(predictions.validation_records), "n_test": len(predictions.test_records)},
-        "environment": _environment(experiment, device), "training": _describe_training(model, at),
+        "environment": _environment(experiment, device), "training": _describe_training(experiment, prepared, at),
     }
 
 
@@ -309,8 +308,9 @@ def _environment(experiment: Experiment, device: torch.device) -> dict:
         "finished": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime())}
 
 
-def _describe_training(model: nn.Module, at: Progress) -> dict:
-    return {"n_parameters": count_parameters(model), "best_epoch": at.best_epoch + 1, "seconds": round(at.seconds, 1),
+def _describe_training(experiment: Experiment, prepared: Prepared, at: Progress) -> dict:
+    n_parameters = count_parameters(build(experiment, prepared))            # of the network, also where only its head was trained
+    return {"n_parameters": n_parameters, "best_epoch": at.best_epoch + 1, "seconds": round(at.seconds, 1),
             "history": at.history}
 
 
