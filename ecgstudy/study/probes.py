@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ecgstudy import signal
-from ecgstudy.data.dataset import Prepared
+from ecgstudy.data.dataset import MILLIVOLT, Prepared
 from ecgstudy.data.labels import SIMULATED
 from ecgstudy.data.splits import split
 from ecgstudy.errors import AbsentError, ConfigurationError, DataError, require_known
@@ -42,6 +42,7 @@ from ecgstudy.train.feed import Feed, Scaling
 from ecgstudy.train.loop import Bar, predict
 
 REPLICATES = 500
+NOISE_SEED = 12             # of no simulated record
 
 Name = TypeVar("Name", bound=Hashable)
 SignalChange = Callable[[np.ndarray, int, Any], np.ndarray]
@@ -72,6 +73,16 @@ def band_stop(signals: np.ndarray, fs: int, band: tuple[float, float]) -> np.nda
     return signal.band_stop(signals, fs, *band)
 
 
+def noise(signals: np.ndarray, fs: int, factor: float) -> np.ndarray:
+    """The simulator's noise of electrodes added, `factor` times that of a resting record: baseline wander, muscle, now and then an
+    electrode that moves. Each record has its own, by its place in the fold, so every network meets the same."""
+    from ecgstudy.data.synthetic.noise import added_noise
+
+    if not factor > 0:
+        raise ConfigurationError(f"noise is {factor!r} times that of a resting record; give more than 0")
+    return signals + MILLIVOLT * added_noise(NOISE_SEED, len(signals), fs, signals.shape[-1], factor)
+
+
 def _samples(signals: np.ndarray, fs: int, seconds: float) -> int:
     n = round(seconds * fs)
     if not 0 < n < signals.shape[-1]:
@@ -81,7 +92,8 @@ def _samples(signals: np.ndarray, fs: int, seconds: float) -> int:
 
 
 # kind of probe -> its change of signals float32 [R, L, T] in microvolts at `fs` Hz
-SIGNAL_CHANGES: dict[str, SignalChange] = {"shift": shift, "blank": blank, "length": length, "band_stop": band_stop}
+SIGNAL_CHANGES: dict[str, SignalChange] = {"shift": shift, "blank": blank, "length": length, "band_stop": band_stop, "noise": noise}
+RECORDED_ONLY = ("band_stop", "noise")      # padding stays as it is
 KINDS = ("clean", *SIGNAL_CHANGES, "recording", "settings")
 
 
@@ -94,6 +106,7 @@ class Probe:
     | clean | | none |
     | shift, blank, length | seconds | see the functions of these names |
     | band_stop | (low, high) in Hz | see `band_stop` |
+    | noise | times that of a resting record | see `noise` |
     | recording | seconds | a new recording, of that length, of the same simulated patients |
     | settings | {name: value} | the network is built with these settings over the run's own, and given the run's weights |
     """
@@ -125,11 +138,12 @@ def changed(fold: Prepared, probe: Probe) -> Prepared:
     """The records of a fold under a probe: signals [R, L, T'] in microvolts."""
     if probe.kind == "recording":
         return dataclasses.replace(fold, signals=_recorded_anew(fold, probe.value))
-    if probe.kind == "band_stop":
-        return dataclasses.replace(fold, signals=_without_padding(fold, lambda part: band_stop(part, fold.fs, probe.value)))
     if probe.kind not in SIGNAL_CHANGES:
         return fold
-    return dataclasses.replace(fold, signals=SIGNAL_CHANGES[probe.kind](np.asarray(fold.signals, np.float32), fold.fs, probe.value))
+    change = SIGNAL_CHANGES[probe.kind]
+    if probe.kind in RECORDED_ONLY:
+        return dataclasses.replace(fold, signals=_without_padding(fold, lambda part: change(part, fold.fs, probe.value)))
+    return dataclasses.replace(fold, signals=change(np.asarray(fold.signals, np.float32), fold.fs, probe.value))
 
 
 def _without_padding(fold: Prepared, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

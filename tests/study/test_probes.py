@@ -56,6 +56,18 @@ def test_band_stop_removes_its_band_and_nothing_else(band, kept, gone):
             assert share[0] <= middle.std() / tone[..., 200:800].std() <= share[1]
 
 
+def test_noise_is_the_simulators_grows_with_its_factor_and_leaves_padding_alone(tiny):
+    short = dataclasses.replace(tiny, table=tiny.table.assign(n_samples=[600, *[1000] * (len(tiny.table) - 1)]))
+    clean = np.asarray(tiny.signals, np.float32)
+    one, five = (probes.changed(short, Probe("noise", factor)).signals - clean for factor in (1, 5))
+    np.testing.assert_allclose(five, 5 * one, atol=0.05)
+    assert not one[0, :, 600:].any() and one[1, :, 600:].any()
+    np.testing.assert_allclose(one[:, 2], one[:, 1] - one[:, 0], atol=0.05)                  # III = II - I
+    assert 10 < np.median(one[1:, 6:].std(axis=-1)) < 120 and not np.allclose(one[1], one[2])
+    with pytest.raises(ConfigurationError, match="noise is 0 times"):
+        probes.changed(tiny, Probe("noise", 0))
+
+
 def test_band_stop_leaves_padding_alone(tiny):
     short = tiny.table.assign(n_samples=[600, *[1000] * (len(tiny.table) - 1)])
     fold = dataclasses.replace(tiny, signals=np.where(np.arange(1000) < short["n_samples"].to_numpy()[:, None, None], tiny.signals, 0),

@@ -6,10 +6,11 @@ records: median 30 microvolts below 0.5 Hz and 5 microvolts between 25 and 45 Hz
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ecgstudy.data.synthetic.leadfield import to_twelve
 from ecgstudy.data.synthetic.streams import BLOCK, log_normal, stream
 
 N_ELECTRODES = 9        # RA, LA, LL, C1 … C6
@@ -73,6 +74,17 @@ def render_noise(seed: int, index: np.ndarray, levels: NoiseLevels, fs: int, n_s
     moved = np.nonzero(levels.motion)[0]
     electrodes[moved, levels.motion_electrode[moved]] += _motion(levels, moved, t, seconds)
     return _electrodes_to_leads(electrodes)
+
+
+def added_noise(seed: int, n: int, fs: int, n_samples: int, factor: float) -> np.ndarray:
+    """Noise for `n` records of other origin, float32 [n, 12, T] in mV: `factor` times that of resting records, each record its own."""
+    levels = draw_noise_levels(stream(seed, 0, "levels"), n, factor)
+    parts = []
+    for start in range(0, n, BLOCK):
+        rows = np.arange(start, min(start + BLOCK, n))
+        of_rows = NoiseLevels(*(getattr(levels, field.name)[rows] for field in fields(NoiseLevels)))
+        parts.append(to_twelve(render_noise(seed, rows, of_rows, fs, n_samples)))
+    return np.concatenate(parts)
 
 
 def _motion(levels: NoiseLevels, rows: np.ndarray, t: np.ndarray, seconds: float) -> np.ndarray:
