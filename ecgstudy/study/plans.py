@@ -13,7 +13,6 @@ from ecgstudy.data.labels import label_set
 from ecgstudy.errors import ConfigurationError, require_known
 from ecgstudy.study.profiles import profile, supervised
 from ecgstudy.study.protocol_plan import protocol
-from ecgstudy.study.self_supervised_plan import self_supervised
 from ecgstudy.study.variants import AXES, Axis
 from ecgstudy.train.experiment import Experiment
 
@@ -63,11 +62,5 @@ def transfer(dataset: str, task: str = "", profile_name: str = "auto", names: Se
             for seed in (seeds or size.seeds) for name in (names or targets)]
 
 
-def without_labels(dataset: str, task: str = "", profile_name: str = "auto", names: Sequence[str] = (),
-                   seeds: Sequence[int] = ()) -> list[Experiment]:
-    """Page 12: see `self_supervised_plan`."""
-    return list(self_supervised(dataset, task, profile_name, names, seeds))
-
-
 PLANS: dict[str, Plan] = {name: partial(compared, axis) for name, axis in AXES.items()} | {
-    "self_supervised": without_labels, "protocol": protocol, "simulated_to_real": simulated_to_real, "transfer": transfer}
+    "protocol": protocol, "simulated_to_real": simulated_to_real, "transfer": transfer}

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ecgstudy.errors import require_known
-from ecgstudy.models.registry import model_entry
-from ecgstudy.study.profiles import Profile, profile, supervised
+from ecgstudy.study.profiles import Profile
 from ecgstudy.train.experiment import Experiment, Setting, freeze_settings
 
 PERCENTS = (1, 10, 100)
@@ -86,18 +85,3 @@ def rows_of(methods: Sequence[str], percents: Sequence[int] = PERCENTS) -> list[
 
 def _percent(name: str) -> int:
     return int(name.rsplit("_", 1)[1])
-
-
-def self_supervised(dataset: str, task: str = "", profile_name: str = "auto", names: Sequence[str] = (),
-                    seeds: Sequence[int] = ()) -> dict[Experiment, str]:
-    """Every run of the page with its name, or those named. Seeds are the outer loop."""
-    size = profile(profile_name)
-    for name in names:
-        require_known("run", name, ROWS)
-    found = {}
-    for seed in (seeds or size.seeds):
-        for name in (names or ROWS):
-            model, change = ROWS[name]
-            settings = dict(model_entry(model).quick) if size.name != "full" else {}
-            found[change(supervised(dataset, task, size, model, settings, seed), size)] = name
-    return found

@@ -188,6 +188,8 @@ _PAGES = (
         "frequency": FREQUENCY,
         "two_stream": TWO_STREAM,
     }),
+    Axis("12_self_supervised", "runs", "run", "cpc_ssl_scratch_100",
+         {name: Variant(model=model, change=change) for name, (model, change) in ROWS.items()}),
     Axis("13_distillation", "networks", "network", "lead_I_bce", _DISTILLED),
     Axis("14_three_datasets", "networks", "network", "crossed_shunted", {
         "crossed_shunted": SHUNTED, "inception_former": BASE, "resnet18": RESNET18, "resnet34": RESNET34, "mobilenetv2": MOBILENET,

@@ -12,7 +12,7 @@ from ecgstudy.data.splits import open_test, split
 from ecgstudy.errors import ConfigurationError, RunError
 from ecgstudy.study import runs
 from ecgstudy.study.plans import PLANS
-from ecgstudy.study.self_supervised_plan import METHODS, ROWS, rows_of, self_supervised
+from ecgstudy.study.self_supervised_plan import METHODS, ROWS, rows_of
 from ecgstudy.study.sweep import sweep
 from ecgstudy.train import loop
 from ecgstudy.train.experiment import Experiment, freeze_settings
@@ -303,10 +303,10 @@ def test_an_objective_refuses_settings_that_it_does_not_have(experiment, tuned):
 def test_names_of_page_12_say_method_way_and_percent():
     assert len(ROWS) == 3 * (3 + 2 * len(METHODS))
     assert rows_of(["cmsc"], [10]) == ["clocs_scratch_10", "cmsc_probe_10", "cmsc_tuned_10"]
-    found = {name: e for e, name in self_supervised("ptbxl", "nine", "full", seeds=[3]).items()}
-    probe, tuned, scratch = (found[f"{name}_10"] for name in ("st_mem_probe", "st_mem_tuned", "st_mem_scratch"))
+    names = ["st_mem_probe_10", "st_mem_tuned_10", "st_mem_scratch_10"]
+    probe, tuned, scratch = PLANS["self_supervised"]("ptbxl", "nine", "full", names, [3])
     assert probe.begins_with == tuned.begins_with and probe.begins_with.seed == 3 and scratch.begins_with is None
     assert (probe.trains, tuned.trains, tuned.learning_rate < scratch.learning_rate) == ("head", "all", True)
     assert {e.percent for e in (probe, tuned, scratch)} == {10} and probe.begins_with.n_training == 0
     with pytest.raises(ConfigurationError, match="did you mean 'cpc_probe_10'"):
-        self_supervised("ptbxl", names=["cpc_prob_10"])
+        PLANS["self_supervised"]("ptbxl", names=["cpc_prob_10"])
