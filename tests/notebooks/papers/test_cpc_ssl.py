@@ -1,0 +1,22 @@
+"""The page of CPC runs under plain papermill in the smoke profile, pretraining with it."""
+
+import json
+import subprocess
+import sys
+
+from ecgstudy import files
+
+NOTEBOOK = "notebooks/papers/cpc_ssl.ipynb"
+
+
+def test_the_smoke_profile_pretrains_and_draws(tmp_path):
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar", NOTEBOOK, str(tmp_path / "out.ipynb"), "-p", "profile", "smoke",
+               "-p", "networks", "cpc_ssl,cpc_tuned_100"]
+    ran = subprocess.run(command, cwd=files.repository(), capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    shown = (tmp_path / "out.ipynb").read_text(encoding="utf-8")
+    assert "5,261,312" in shown and "5,013,001" in shown and "0.942" in shown
+    assert "pretrained on synthetic, smoke profile" in shown and "the pretrained network picks" in shown
+    figures = [o for c in json.loads(shown)["cells"] for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert len(figures) == 4
+    assert (tmp_path / "runs" / "papers" / "cpc_ssl-synthetic-smoke.png").stat().st_size > 10_000
