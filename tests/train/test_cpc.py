@@ -114,6 +114,15 @@ def test_gradient_reaches_every_parameter_and_gathers_as_a_loop_does():
     torch.testing.assert_close(z.grad[0], expected)
 
 
+@torch.no_grad()
+def test_scores_stay_exact_under_half_precision():
+    model, z, c = network(), 30 * torch.randn(1, 6, 8), torch.randn(1, 6, 6)
+    drawn = draw(1, 6, generator(), 2, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = scores(model.predictor, z, c, drawn)
+    assert found.dtype == torch.float32 and torch.equal(found, scores(model.predictor, z, c, drawn))
+
+
 def test_some_steps_teach_it():
     """Records that repeat after 20 samples: what comes 5 later is there to be learned."""
     model = network().train()

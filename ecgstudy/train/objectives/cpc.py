@@ -48,7 +48,7 @@ def cpc(model: nn.Module, batch: Batch, generator: torch.Generator, *, distance:
     require_count("crop", crop, least=0)
     x = cropped(batch.signals, at_rate(crop, model.signal), generator) if crop else batch.signals
     z = model.latents(x)
-    drawn = draw(len(z), z.shape[1], generator, at_rate(distance, model.signal), distractors, anchors)
+    drawn = draw(len(z), z.shape[1], generator, at_rate(distance, model.signal), distractors, anchors, z.device)
     found = scores(model.predictor, z, model.context(z), drawn)
     loss = F.cross_entropy(found.flatten(0, 1), found.new_zeros(found[..., 0].numel(), dtype=torch.long))
     return {"loss": loss, "accuracy": recognised(found).float().mean()}
@@ -63,8 +63,12 @@ def cropped(x: Tensor, n_samples: int, generator: torch.Generator) -> Tensor:
     return x.gather(2, places.expand(-1, x.shape[1], -1))                                               # [B, L, n]
 
 
-def draw(n_records: int, n_samples: int, generator: torch.Generator, distance: int, distractors: int, anchors: int = 0) -> Draw:
-    """Anchors, positives and distractors for records of `n_samples`; sizes as in `cpc`, in samples. ConfigurationError where too short."""
+def draw(n_records: int, n_samples: int, generator: torch.Generator, distance: int, distractors: int, anchors: int = 0,
+         device: torch.device | str = "cpu") -> Draw:
+    """Anchors, positives and distractors for records of `n_samples`, on `device`; sizes as in `cpc`, in samples.
+
+    ConfigurationError where the records are too short.
+    """
     n_anchors = n_samples - distance                                            # those whose positive lies inside the record
     if n_anchors < 1:
         raise ConfigurationError(f"a distance of {distance} samples leaves no anchor in {n_samples}; use less, or a longer crop")
@@ -74,21 +78,22 @@ def draw(n_records: int, n_samples: int, generator: torch.Generator, distance: i
     t = torch.arange(n_anchors).expand(n_records, -1)                                                   # [B, A]
     if anchors:
         t = torch.rand(n_records, n_anchors, generator=generator).argsort(dim=1)[:, :anchors]           # [B, A]
+    t = t.to(device)
     positives = (t + distance)[..., None]                                                               # [B, A, 1]
-    others = torch.randint(n_samples - 1, (*t.shape, distractors), generator=generator)                 # [B, A, M]
-    others += others >= positives               # one step on from the positive: even over all the rest
-    return Draw(t, torch.cat([positives, others], dim=-1))
+    # Millions of numbers a step at full size: drawn narrow, and all else is done on the device.
+    others = torch.randint(n_samples - 1, (*t.shape, distractors), generator=generator, dtype=torch.int32).to(device)   # [B, A, M]
+    others = others + (others >= positives)     # one step on from the positive: even over all the rest
+    return Draw(t, torch.cat([positives, others.long()], dim=-1))
 
 
 def scores(predictor: nn.Module, z: Tensor, c: Tensor, drawn: Draw) -> Tensor:
     """z_j^T W c_t of every candidate j, the positive's first: latents [B, T, D], contexts [B, T, C] -> float32 [B, A, 1 + M]."""
-    anchors, candidates = drawn.anchors.to(z.device), drawn.candidates.to(z.device)
-    at_anchors = c.gather(1, anchors[..., None].expand(-1, -1, c.shape[-1]))                            # [B, A, C]
+    at_anchors = c.gather(1, drawn.anchors[..., None].expand(-1, -1, c.shape[-1]))                      # [B, A, C]
     # Each anchor against the whole record, then a choice of scores: the latents of all candidates side by side would be D times as large.
     # Not in bf16: scores are not normalised, and near 100 its steps are 0.5 wide, which would decide who is first.
     with torch.autocast(z.device.type, enabled=False):
         everywhere = predictor(at_anchors.float()) @ z.float().transpose(1, 2)                          # [B, A, T]
-    return everywhere.gather(2, candidates)                                                             # [B, A, 1 + M]
+    return everywhere.gather(2, drawn.candidates)                                                       # [B, A, 1 + M]
 
 
 def recognised(found: Tensor) -> Tensor:
