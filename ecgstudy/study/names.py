@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NAMES = {"mhsa": "MHSA (full)", "bi_level_routing": "bi-level routing", "hilo": "HiLo",
+         "cpc_ssl": "CPC network",
          "inception_former": "InceptionFormer", "resnet18": "ResNet18", "resnet34": "ResNet34", "mobilenetv2": "MobileNetV2",
          "inception_next": "InceptionNext", "mhsa_linear": "InceptionMHSALinear", "shunt_sa": "InceptionShuntSA",
          "hilo_sa": "InceptionHiLoSA", "sandwich": "SandwichNet", "sandwich_pro": "SandwichProNet",

@@ -92,12 +92,13 @@ def size_table(page: AxisPage) -> Styler:
                                "paper's description or its code before this one was written.")
 
 
-def reading(found: Comparison, told: Sequence[str] = (), limits: Sequence[str] = ()) -> Any:
+def reading(found: Comparison, told: Sequence[str] = (), limits: Sequence[str] = (), weights: str = "") -> Any:
     """A paper's page read, as Markdown: whose weights its pictures show, its network beside what it is compared with, what the page
-    itself has `told`, and what can be concluded. limits: the page's own."""
+    itself has `told`, and what can be concluded. limits: the page's own. weights: whose, where they are not those of the paper's row."""
     from IPython.display import Markdown
 
-    parts = (f"**Weights.** In the pictures: {whose_weights(shown_run(found))}.", beside_its_parts(found), *told, found.reading(limits))
+    shown = f"**Weights.** In the pictures: {weights or whose_weights(shown_run(found))}."
+    parts = (shown, beside_its_parts(found), *told, found.reading(limits))
     return Markdown("\n\n".join(part for part in parts if part))
 
 

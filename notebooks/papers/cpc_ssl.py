@@ -113,4 +113,4 @@ cpc.efficiency_figure(found)
 # %%
 limits = ["the paper's collection for pretraining is many times larger and its schedule far longer, and its point is what such a collection gives",
           "robustness to noise, which the paper also claims, is not tested on this page"]
-paper_page.reading(found, [cpc.in_words(seen, found, measured)], limits)
+paper_page.reading(found, [cpc.in_words(seen, found, measured)], limits, seen.pretrained.weights)
