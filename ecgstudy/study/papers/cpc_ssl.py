@@ -163,7 +163,7 @@ def anchor_figure(seen: Subject) -> Figure:
         highest = np.argsort(next(iter(curves.values())))[::-1][:HIGHEST]
         axes[0].plot(time[highest], trace[highest], "o", color=MEASURED, ms=5, mfc="none", mew=1.4,
                      label=f"the {HIGHEST} highest scores ({next(iter(curves))})")
-        axes[0].set(ylabel="lead II (mV)", xlim=(0, time[-1]), ylim=(None, trace.max() + 0.35 * np.ptp(trace)))
+        axes[0].set(ylabel="lead II (mV)", xlim=(0, time[-1]), ylim=(None, trace.max() + 0.25 * np.ptp(trace)))
         axes[0].text(time[anchor] / 2, 0.97, "what the context has read", transform=axes[0].get_xaxis_transform(), ha="center", va="top",
                      fontsize=9, color=GREY)
         for axis, (name, curve) in zip(axes[1:], curves.items(), strict=True):
@@ -176,8 +176,8 @@ def anchor_figure(seen: Subject) -> Figure:
         for axis in axes:
             axis.axvspan(0, time[anchor], color="#eef2f6", zorder=0)
             axis.axvline(time[anchor], color=INK, lw=1, ls="--")
-        axes[0].legend(loc="upper right", fontsize=9, ncols=2)
         axes[-1].set_xlabel("time (s)")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
         figure.suptitle(f"One anchor and every sample of its record ({seen.pretrained.weights})", fontsize=11, x=0.01, ha="left")
         return closed(figure)
 
@@ -248,7 +248,8 @@ def _by_epoch(axis: Axes, history: Sequence[Mapping[str, Any]], guessing: float)
         axis.plot(epochs, [line[name] for line in history], mark + "-", color=colour, ms=3.5, lw=1.4, label=name.split("_")[0])
     axis.axhline(guessing, color=INK, lw=1, ls=":", label=f"guessing, {guessing:.2f}")
     low, high = axis.get_ylim()
-    axis.set(xlabel="epoch", ylabel="loss (nats)", ylim=(low, high + 0.35 * (high - low)))      # room for the legend
+    axis.set(xlabel="epoch", ylabel="loss (nats)", xlim=(0.5, len(history) + 0.5),
+             ylim=(low, high + 0.35 * (high - low)))                            # room for the legend
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.legend(fontsize=9)
 
