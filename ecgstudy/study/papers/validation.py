@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,10 @@ STAND_IN_SEED = 4       # of the simulated records that stand in where the page'
 
 @dataclass(frozen=True, eq=False)
 class ValidationRecords:
-    """R records. millivolts: [R, L, T]. scaled: float32 [R, L, T], the network's input. targets: [R, K] in {0, 1}. names: [R]."""
+    """R records. millivolts: [R, L, T]. scaled: float32 [R, L, T], the network's input. targets: [R, K] in {0, 1}. names: [R].
+
+    patients: [R], whose each is; None where nobody asked for them.
+    """
 
     millivolts: np.ndarray
     scaled: Tensor
@@ -33,6 +36,7 @@ class ValidationRecords:
     names: Sequence[str]
     classes: tuple[str, ...]
     fs: int
+    patients: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scaled)
@@ -58,10 +62,17 @@ class ValidationRecords:
         return 0, int(logits[0].argmax())
 
 
-def validation_records(found: Comparison, run: Run | None, most: int = MOST) -> ValidationRecords:
-    """Records of the page's validation fold, at most `most`, evenly spread; scaled as for `run`, or as a run of the page would be.
+def evenly(patients: np.ndarray, most: int) -> np.ndarray:
+    """Places of at most `most` of the fold's records, evenly spread."""
+    return np.unique(np.linspace(0, len(patients) - 1, min(most, len(patients))).round().astype(int))
 
-    Where the page's data are not here, simulated records stand in.
+
+def validation_records(found: Comparison, run: Run | None, most: int = MOST,
+                       pick: Callable[[np.ndarray, int], np.ndarray] = evenly) -> ValidationRecords:
+    """Records of the page's validation fold, at most `most`, scaled as for `run`, or as a run of the page would be.
+
+    pick: from the patients [R] of the fold and `most` to the places of the records that are taken. Where the page's data are not here,
+    simulated records stand in.
     """
     asked = found.page.request
     labels = label_set(asked.dataset, asked.task)
@@ -70,12 +81,14 @@ def validation_records(found: Comparison, run: Run | None, most: int = MOST) -> 
     except AbsentError:
         return _stand_in(labels)
     parts = split(prepared, labels)
-    rows = parts.validation[np.unique(np.linspace(0, len(parts.validation) - 1, min(most, len(parts.validation))).round().astype(int))]
+    patients = prepared.table["patient_id"].to_numpy(str)[parts.validation]
+    chosen = pick(patients, most)
+    rows = parts.validation[chosen]
     scaling = Scaling(**run.result["training"]["scaling"]) if run else fit_scaling(prepared, parts.training)
     feed = Feed(prepared, rows, labels.encode(prepared.statements()), scaling, torch.device("cpu"))
     batch = feed.batch(torch.arange(len(feed)))
     return ValidationRecords(prepared.signals[rows] / 1000, batch.signals, batch.targets.numpy().astype(int), list(feed.record_ids),
-                             labels.classes, prepared.fs)
+                             labels.classes, prepared.fs, patients[chosen])
 
 
 def _stand_in(labels: LabelSet, n_records: int = 64) -> ValidationRecords:
@@ -83,4 +96,4 @@ def _stand_in(labels: LabelSet, n_records: int = 64) -> ValidationRecords:
     targets = made.labels if len(labels.classes) == len(CPSC_CLASSES) else np.zeros((n_records, len(labels.classes)), int)
     scaled = torch.from_numpy(((made.signals - made.signals.mean()) / made.signals.std()).astype(np.float32))
     names = [f"simulated {i}" for i in range(n_records)]
-    return ValidationRecords(made.signals, scaled, targets, names, labels.classes, made.fs)
+    return ValidationRecords(made.signals, scaled, targets, names, labels.classes, made.fs, np.array(names))

@@ -1,0 +1,384 @@
+"""CLOCS' page: which views are compared, and how alike records are over time, leads and patients before and after pretraining."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from pandas.io.formats.style import Styler
+from torch import Tensor, nn
+
+from ecgstudy.data.labels import label_set
+from ecgstudy.data.splits import split
+from ecgstudy.errors import AbsentError
+from ecgstudy.leads import LEADS
+from ecgstudy.models.registry import build_pretrainer
+from ecgstudy.study import axis_page, pretraining, runs, tables
+from ecgstudy.study.axis_page import SIGNAL, Comparison
+from ecgstudy.study.figures import INK, STYLE, closed
+from ecgstudy.study.papers.validation import ValidationRecords, evenly, validation_records
+from ecgstudy.study.request import at_hand
+from ecgstudy.train.objectives.clocs import SCHEMES, similarities, views_of
+from ecgstudy.train.seeds import scoped_seed, torch_generator
+
+FRESH = "fresh weights"
+LEAD, OTHER_LEAD = "II", "V5"
+# what is compared: the first view, the second, each a lead and the part of the record before the view
+Viewed = tuple[str, float]
+ACROSS: dict[str, tuple[Viewed, Viewed]] = {"time": ((LEAD, 0.0), (LEAD, 0.5)), "leads": ((LEAD, 0.0), (OTHER_LEAD, 0.0))}
+SHIFTS = tuple(round(0.05 * i, 2) for i in range(41))       # seconds
+TOLD_SHIFT = 0.4                                            # about half a beat
+GROUPS = {"same record": "#1f5fa8", "same patient": "#e08a00", "others": "#8a8a8a"}
+SEGMENT_COLOURS = ("#8e4ec6", "#e08a00")
+NETWORK_STYLES = (("#8a8a8a", "--"), ("#1f5fa8", "-"), ("#d6336c", "-"), ("#2e9e5b", "-"))
+PAIR_KINDS = {"one lead, two times": "#1f5fa8", "two leads, one time": "#2e9e5b", "both differ": "#bfc7d5"}
+SHOWN = 24              # records in a matrix
+BATCHES = (32, 128)
+DRAW = 5                # of the lead and of the stretch in the picture of the views
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The pretraining networks of the page, by what they learnt from, the untrained one first; and validation records."""
+
+    networks: Mapping[str, nn.Module]
+    records: ValidationRecords
+    weights: str
+
+    @property
+    def patients(self) -> np.ndarray:
+        """Whose each record is: [R]"""
+        return self.records.patients
+
+
+def schemes_of(found: Comparison) -> dict[str, str]:
+    """For each scheme the first row of the page that begins with its weights."""
+    rows = {scheme: next((name for name in found.page.names if name.startswith(f"{scheme}_")), None) for scheme in SCHEMES}
+    return {scheme: name for scheme, name in rows.items() if name}
+
+
+def subject(found: Comparison) -> Subject:
+    """The page's pretrained networks, where their weights are at hand, and validation records, those of returning patients first."""
+    networks, weights, run = {}, FRESH, None
+    for scheme, name in schemes_of(found).items():
+        try:
+            seen = pretraining.pretrained(found, name)
+        except AbsentError:
+            break
+        networks.setdefault(FRESH, seen.untrained)
+        if seen.run is not None:
+            networks[scheme.upper()], weights, run = seen.model, seen.weights, run or seen.run
+    if not networks:
+        settings = found.page.axis.variants["clocs"].all_settings(found.page.request.size)
+        with scoped_seed(0):
+            networks[FRESH] = build_pretrainer("clocs", SIGNAL, **settings).eval()
+    return Subject(networks, validation_records(found, run, pick=returning_first), weights)
+
+
+# -- patients with several recordings -----------------------------------------------------------------------------------
+
+def returning_first(patients: np.ndarray, most: int) -> np.ndarray:
+    """Places of at most `most` records: first those of patients with several, side by side, up to half; then others, evenly spread."""
+    _, whose, n_records = np.unique(patients, return_inverse=True, return_counts=True)
+    several, others = np.flatnonzero(n_records[whose] > 1), np.flatnonzero(n_records[whose] == 1)
+    several = several[np.argsort(whose[several], kind="stable")][:most // 2]
+    return np.concatenate([several, others[evenly(others, most - len(several))]]) if len(others) else several
+
+
+def pairs_in_a_batch(patients: np.ndarray, size: int) -> float:
+    r"""Pairs of records of one patient that a batch drawn without regard to patients holds on average: $\binom{b}{2} M / \binom{N}{2}$
+    with $M$ such pairs among $N$ records and $b = \min(size, N)$."""
+    n, size = len(patients), min(size, len(patients))
+    n_records = np.unique(patients, return_counts=True)[1]
+    return float((n_records * (n_records - 1) / 2).sum() * size * (size - 1) / max(n * (n - 1), 1))
+
+
+def patients_table(found: Comparison) -> Styler | str:
+    """Records, patients and patients with several recordings in the training fold of the page, and the pairs that batches hold."""
+    asked = found.page.request
+    try:
+        prepared = at_hand(asked.dataset, asked.size)
+    except AbsentError:
+        return f"The records of {asked.dataset} are not on this machine, so its patients are not counted here."
+    fold = split(prepared, label_set(asked.dataset, asked.task)).training
+    used = runs.training_rows(next(iter(found.page.plan)), fold)
+    table = pd.DataFrame([_counted(name, prepared.table["patient_id"].to_numpy(str)[rows])
+                          for name, rows in (("all training records", fold), ("those with labels on this page", used))])
+    return tables.style(table, f"Patients of {asked.dataset} and the pairs of records of one patient in a batch of shuffled records, on "
+                               "average. Where the number is far below 1, the loss has no patient term in almost every step.")
+
+
+def _counted(name: str, patients: np.ndarray) -> dict[str, str]:
+    n_records = np.unique(patients, return_counts=True)[1]
+    told = {"records": name, "number": f"{len(patients):,}", "patients": f"{len(n_records):,}",
+            "with several": f"{(n_records > 1).sum():,}"}
+    return told | {f"pairs in {size}": f"{pairs_in_a_batch(patients, size):.3f}" for size in BATCHES}
+
+
+# -- the views of a record, and the pairs that are made of them ---------------------------------------------------------
+
+def stretches(scheme: str, n_samples: int, seed: int = DRAW) -> list[tuple[int, int, int]]:
+    """Lead, first sample and end of each view that the objective cuts from a record: asked of the objective itself, by a record whose
+    every sample is its own place."""
+    places = torch.arange(len(LEADS) * n_samples, dtype=torch.float64).view(1, len(LEADS), n_samples)
+    views = views_of(places, scheme, torch_generator(seed))[:, 0, 0]                    # [V, t]
+    return [(int(view[0]) // n_samples, int(view[0]) % n_samples, int(view[-1]) % n_samples + 1) for view in views]
+
+
+def kind_of(first: tuple[int, int, int], second: tuple[int, int, int]) -> str:
+    """Which of PAIR_KINDS two views are."""
+    if first[0] == second[0]:
+        return "one lead, two times"
+    return "two leads, one time" if first[1:] == second[1:] else "both differ"
+
+
+def views_figure(seen: Subject, found: Comparison, row: int = -1) -> Figure:
+    """Above: the views of one record in each scheme. Below: the pairs that are compared, and the last, which alone the published code
+    learns from. Kept as the page's picture."""
+    record, fs = seen.records.millivolts[row], seen.records.fs
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(2, len(SCHEMES), figsize=(10, 8.2), layout="constrained", height_ratios=[1.35, 1])
+        for i, scheme in enumerate(SCHEMES):
+            views = stretches(scheme, record.shape[-1])
+            _traces(axes[0, i], record, fs, views)
+            axes[0, i].set_title(f"{scheme.upper()}: {len(views)} views", fontsize=11)
+            _pairs(axes[1, i], views)
+        axes[0, 0].set_ylabel(f"lead (bar: 1 mV), record {seen.records.names[row]}")
+        handles = [Patch(color=colour, label=name) for name, colour in PAIR_KINDS.items()]
+        handles.append(Patch(facecolor="none", edgecolor="#d6336c", lw=2, label="the last pair"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9)
+        axis_page.save_picture(figure, found.page.request)
+        return closed(figure)
+
+
+def _traces(axis: Axes, record: np.ndarray, fs: int, views: Sequence[tuple[int, int, int]], gap: float = 1.6) -> None:
+    """Twelve leads in grey under each other, `gap` mV apart; the views coloured by where they begin."""
+    seconds = np.arange(record.shape[-1]) / fs
+    for lead, trace in enumerate(record):
+        drawn = trace - np.median(trace) - gap * lead
+        axis.plot(seconds, drawn, color="#d0d0d0", lw=0.6, zorder=1)
+        for n, (_, start, end) in enumerate(sorted(view for view in views if view[0] == lead)):
+            axis.plot(seconds[start:end], drawn[start:end], color=SEGMENT_COLOURS[n], lw=0.9, zorder=2)
+    axis.plot([10.25, 10.25], [-0.5, 0.5], color=INK, lw=2, clip_on=False)
+    axis.set_yticks(-gap * np.arange(len(LEADS)), LEADS, fontsize=9)
+    axis.set(xlabel="time (s)", xlim=(0, seconds[-1]), ylim=(-gap * (len(LEADS) - 0.2), 1.3))
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+
+
+def _pairs(axis: Axes, views: Sequence[tuple[int, int, int]]) -> None:
+    n, kinds = len(views), list(PAIR_KINDS)
+    cells = np.full((n, n), np.nan)
+    for a, b in combinations(range(n), 2):
+        cells[a, b] = kinds.index(kind_of(views[a], views[b]))
+    axis.imshow(cells, cmap=ListedColormap(list(PAIR_KINDS.values())), vmin=-0.5, vmax=len(kinds) - 0.5, interpolation="nearest")
+    axis.add_patch(Rectangle((n - 1.5, n - 2.5), 1, 1, facecolor="none", edgecolor="#d6336c", lw=2, clip_on=False, zorder=3))
+    per_lead = n // len({view[0] for view in views})
+    places = [per_lead * i + (per_lead - 1) / 2 for i in range(n // per_lead)]
+    names = [LEADS[views[per_lead * i][0]] for i in range(n // per_lead)]
+    if n == per_lead:
+        places, names = list(range(n)), [f"{names[0]}, {'first' if i == 0 else 'second'} half" for i in range(n)]
+    axis.set_xticks(places, names, fontsize=8, rotation=0 if n == per_lead else 90)
+    axis.set_yticks(places, names, fontsize=8, rotation=90 if n == per_lead else 0, va="center")
+    n_pairs = n * (n - 1) // 2
+    axis.set_title(f"{n_pairs} pair{'s' * (n_pairs > 1)}" + f"; as published 1 of {n_pairs}" * (n_pairs > 1), fontsize=10)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+# -- how alike ----------------------------------------------------------------------------------------------------------
+
+def view(x: Tensor, lead: str, before: float) -> Tensor:
+    """Half of each record of one lead, behind this part of the record: [R, L, T] -> [R, 1, T // 2]"""
+    row, start = LEADS.index(lead), round(before * x.shape[-1])
+    return x[:, row:row + 1, start:start + x.shape[-1] // 2]
+
+
+@torch.no_grad()
+def cosines(network: nn.Module, x: Tensor, views: tuple[Viewed, Viewed]) -> np.ndarray:
+    """Similarities [R, R] of the one view of every record with the other view of every record. x: [R, L, T]"""
+    return similarities(torch.stack([network.embed(view(x, *each)) for each in views]))[0].numpy()
+
+
+def shifted(seconds: float) -> tuple[Viewed, Viewed]:
+    """The two leads, the second one's view beginning later: 0 is what `cmlc` trains."""
+    return (LEAD, 0.0), (OTHER_LEAD, seconds / SIGNAL.seconds)
+
+
+def recognised(seen: Subject, network: nn.Module, views: tuple[Viewed, Viewed]) -> float:
+    """How often a record's own other view is more similar than another patient's."""
+    marks = groups(seen.patients)
+    return told_apart(cosines(network, seen.records.scaled, views), marks["same record"], marks["others"])
+
+
+def groups(patients: np.ndarray) -> dict[str, np.ndarray]:
+    """Which cells [R, R] of a matrix compare a record with itself, with another one of its patient, with another patient's."""
+    own = np.eye(len(patients), dtype=bool)
+    same = patients[:, None] == patients[None, :]
+    return {"same record": own, "same patient": same & ~own, "others": ~same}
+
+
+def told_apart(values: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> float:
+    """How often a similarity of the one group is above one of the other (AUROC, ties half); NaN where a group is empty."""
+    if not positive.any() or not negative.any():
+        return float("nan")
+    others = np.sort(values[negative])
+    below, up_to = (np.searchsorted(others, values[positive], side) for side in ("left", "right"))
+    return float((below + up_to).mean() / (2 * len(others)))
+
+
+def one_a_patient(patients: np.ndarray, most: int = SHOWN) -> np.ndarray:
+    """Places of the first record of each of the last `most` patients: [<= most]"""
+    return np.sort(np.unique(patients, return_index=True)[1])[-most:]
+
+
+def of_returning(patients: np.ndarray, most: int = SHOWN) -> np.ndarray:
+    """Places of records of patients with several, a patient's side by side: [<= most]; none where nobody returns."""
+    places = [np.flatnonzero(patients == name) for name in dict.fromkeys(patients)]
+    chosen: list[int] = []
+    for several in (each for each in places if len(each) > 1):
+        if len(chosen) + len(several) <= most:
+            chosen.extend(several.tolist())
+    return np.array(chosen, int)
+
+
+def matrix_figure(seen: Subject) -> Figure:
+    """A row for each network; columns: across time and across leads for records of different patients, and across time for patients
+    with several recordings, which are boxed."""
+    several = of_returning(seen.patients)
+    columns = [("time", one_a_patient(seen.patients), f"time: {LEAD}, two halves"),
+               ("leads", one_a_patient(seen.patients), f"leads: {LEAD} and {OTHER_LEAD}")]
+    columns += [("time", several, "patients: several recordings")] if len(several) else []
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(len(seen.networks), len(columns), figsize=(3.1 * len(columns) + 0.6, 2.75 * len(seen.networks) + 0.7),
+                                    layout="constrained", squeeze=False)
+        for (name, network), row in zip(seen.networks.items(), axes, strict=True):
+            for (across, places, title), axis in zip(columns, row, strict=True):
+                values = cosines(network, seen.records.scaled[places], ACROSS[across])
+                drawn = axis.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+                _boxes(axis, seen.patients[places])
+                axis.set(xticks=[], yticks=[])
+                axis.spines[["top", "right"]].set_visible(True)
+                if axis in axes[0]:
+                    axis.set_title(title, fontsize=10)
+                if axis in axes[-1]:
+                    first, second = ACROSS[across]
+                    axis.set_xlabel(f"records, {_named(second)}", fontsize=9)
+            row[0].set_ylabel(f"{name}\nrecords, {_named(ACROSS['time'][0])}", fontsize=9)
+        figure.colorbar(drawn, ax=axes, shrink=0.6, label="cosine of the embeddings")
+        figure.suptitle(f"How alike records are ({seen.weights})", fontsize=11, x=0.01, ha="left")
+        return closed(figure)
+
+
+def _named(of: Viewed) -> str:
+    return f"{of[0]} {'second' if of[1] else 'first'} half"
+
+
+def _boxes(axis: Axes, patients: np.ndarray) -> None:
+    for name in dict.fromkeys(patients):
+        places = np.flatnonzero(patients == name)
+        if len(places) > 1:
+            axis.add_patch(Rectangle((places[0] - 0.5, places[0] - 0.5), len(places), len(places), facecolor="none", edgecolor=INK, lw=1.4))
+
+
+def spread_figure(seen: Subject) -> Figure:
+    """Above: the distribution of similarities in each group, middle, half and nine tenths of the pairs, and how often one is above one of
+    two different patients. Below: the last for a record's two leads, when the second one's view begins later."""
+    shown = {name: cells for name, cells in groups(seen.patients).items() if cells.any()}
+    titles = {"time": f"across time: {LEAD}, two halves", "leads": f"across leads: {LEAD} and {OTHER_LEAD}, one time"}
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(9.5, len(seen.networks) + 4.2), layout="constrained")
+        above, below = figure.subfigures(2, 1, height_ratios=[len(seen.networks) + 1.4, 2.6])
+        axes = above.subplots(1, len(ACROSS), sharex=True, sharey=True)
+        for axis, (across, views) in zip(axes, ACROSS.items(), strict=True):
+            for row, network in enumerate(seen.networks.values()):
+                _spreads(axis, cosines(network, seen.records.scaled, views), shown, row)
+            axis.set(xlabel="cosine of the embeddings", xlim=(-1, 1.02))
+            axis.set_title(titles[across], fontsize=10)
+            axis.text(1.03, 1.01, "AUROC", fontsize=8, transform=axis.transAxes)
+            axis.grid(axis="x", color="#e5e5e5", lw=0.8)
+        axes[0].set_yticks(range(len(seen.networks)), list(seen.networks))
+        axes[0].set_ylim(len(seen.networks) - 0.45, -0.55)
+        handles = [plt.Line2D([], [], color=GROUPS[name], marker="o", lw=3, label=f"{name} ({cells.sum():,} pairs)")
+                   for name, cells in shown.items()]
+        above.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
+        above.suptitle(f"Similarities of {len(seen.records)} validation records ({seen.weights})", fontsize=11, x=0.01, ha="left")
+        _shift_panel(below.subplots(), seen)
+        return closed(figure)
+
+
+def _shift_panel(axis: Axes, seen: Subject) -> None:
+    for (name, network), (colour, line) in zip(seen.networks.items(), NETWORK_STYLES, strict=False):
+        axis.plot(SHIFTS, [recognised(seen, network, shifted(seconds)) for seconds in SHIFTS], color=colour, ls=line, lw=1.8, label=name)
+    axis.axhline(0.5, color="#c8c8c8", lw=1, zorder=0)
+    axis.set(xlabel=f"{OTHER_LEAD}'s view begins later by (s)", ylabel="AUROC, same record\nagainst others", xlim=(0, SHIFTS[-1]))
+    axis.set_title(f"{LEAD} and {OTHER_LEAD} of one record, no longer of one time", fontsize=10)
+    axis.grid(axis="y", color="#e5e5e5", lw=0.8)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
+
+
+def _spreads(axis: Axes, values: np.ndarray, shown: Mapping[str, np.ndarray], row: int) -> None:
+    """One network's groups under each other around `row`."""
+    for n, (name, cells) in enumerate(shown.items()):
+        place = row + 0.24 * (n - (len(shown) - 1) / 2)
+        _bar(axis, values[cells], place, GROUPS[name])
+        if name != "others":
+            axis.text(1.03, place, f"{told_apart(values, cells, shown['others']):.2f}", color=GROUPS[name], fontsize=9, va="center",
+                      transform=axis.get_yaxis_transform())
+
+
+def _bar(axis: Axes, values: np.ndarray, place: float, colour: str) -> None:
+    low, quarter, middle, three_quarters, high = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
+    axis.plot([low, high], [place, place], color=colour, lw=1.2)
+    axis.plot([quarter, three_quarters], [place, place], color=colour, lw=4, solid_capstyle="butt")
+    axis.plot(middle, place, "o", color=colour, ms=6, mec="white", mew=0.8)
+
+
+# -- words --------------------------------------------------------------------------------------------------------------
+
+def in_words(seen: Subject, found: Comparison) -> str:
+    """What the pictures and the pretraining say, as Markdown, from their own numbers."""
+    marks, lines = groups(seen.patients), []
+    for name, network in seen.networks.items():
+        told = {across: tables.show(recognised(seen, network, views), 2) for across, views in ACROSS.items()}
+        same = told_apart(cosines(network, seen.records.scaled, ACROSS["time"]), marks["same patient"], marks["others"])
+        of_patient = f"; two recordings of one patient {tables.show(same, 2)}" if marks["same patient"].any() else ""
+        lines.append(f"- {name}: a record's halves {told['time']}; its leads at one time {told['leads']}, {TOLD_SHIFT} s apart "
+                     f"{tables.show(recognised(seen, network, shifted(TOLD_SHIFT)), 2)}{of_patient}")
+    n_records = np.unique(seen.patients, return_counts=True)[1]
+    returning = (n_records > 1).sum()
+    told = (f"{returning} of the {len(n_records)} patients in these pictures have several recordings" if returning else
+            "no patient in these pictures has several recordings, so nothing here shows likeness over patients")
+    return "\n".join([f"**Alike** ({seen.weights}). How often a similarity of the named kind is above one of two different patients (0.5 "
+                      f"is luck), on {len(seen.records)} validation records; {told}:", "", *lines, "", _pretraining(found)])
+
+
+def _pretraining(found: Comparison) -> str:
+    lines = []
+    for scheme, name in schemes_of(found).items():
+        history = pretraining.history_of(found, name)
+        if history:
+            size = next(e.begins_with.batch_size for e, row in found.page.plan.items() if row == name)
+            last = min(history, key=lambda epoch: epoch["validation_loss"])
+            lines.append(f"{100 * last['validation_accuracy']:.0f} % for {scheme.upper()} (by luck {100 / size:.0f} %; loss "
+                         f"{last['validation_loss']:.2f}, of equal similarities {np.log(size):.2f})")
+    return f"**Pretraining.** In a validation batch a record's own other view is the most similar in {', '.join(lines)}." if lines else ""
+
+
+def reported_table() -> Styler:
+    """What others report of the method, in grey."""
+    rows = [{("", "network"): row["network"], ("", "data"): row["data"], ("", "trained"): row["trained"],
+             (tables.NOTES, "macro-AUROC"): row["macro_auroc"], (tables.NOTES, "told by"): row["source"]}
+            for row in tables.reported("papers")["clocs"]["rows"]]
+    table = pd.DataFrame(rows)
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    return tables.style(table, "CLOCS as others report it; the paper's own tables were not at hand. Other data, networks and protocols "
+                               "than this page's: no number is a reference for it.")
