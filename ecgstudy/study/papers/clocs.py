@@ -43,7 +43,8 @@ NETWORK_STYLES = (("#8a8a8a", "--"), ("#1f5fa8", "-"), ("#d6336c", "-"), ("#2e9e
 PAIR_KINDS = {"one lead, two times": "#1f5fa8", "two leads, one time": "#2e9e5b", "both differ": "#bfc7d5"}
 SHOWN = 24              # records in a matrix
 BATCHES = (32, 128)
-DRAW = 5                # of the lead and of the stretch in the picture of the views
+OFFICIAL_EPOCHS = 400
+DRAW = 11               # of the lead and of the stretch in the picture of the views
 
 
 @dataclass(frozen=True, eq=False)
@@ -353,12 +354,14 @@ def in_words(seen: Subject, found: Comparison) -> str:
         of_patient = f"; two recordings of one patient {tables.show(same, 2)}" if marks["same patient"].any() else ""
         lines.append(f"- {name}: a record's halves {told['time']}; its leads at one time {told['leads']}, {TOLD_SHIFT} s apart "
                      f"{tables.show(recognised(seen, network, shifted(TOLD_SHIFT)), 2)}{of_patient}")
+    apart = np.median(cosines(seen.networks[FRESH], seen.records.scaled, ACROSS["time"])[marks["others"]])
     n_records = np.unique(seen.patients, return_counts=True)[1]
     returning = (n_records > 1).sum()
     told = (f"{returning} of the {len(n_records)} patients in these pictures have several recordings" if returning else
             "no patient in these pictures has several recordings, so nothing here shows likeness over patients")
     return "\n".join([f"**Alike** ({seen.weights}). How often a similarity of the named kind is above one of two different patients (0.5 "
-                      f"is luck), on {len(seen.records)} validation records; {told}:", "", *lines, "", _pretraining(found)])
+                      f"is luck), on {len(seen.records)} validation records; {told}:", "", *lines, "",
+                      f"With fresh weights the median cosine of two different patients is {apart:.3f}.", "", _pretraining(found)])
 
 
 def _pretraining(found: Comparison) -> str:
@@ -366,11 +369,19 @@ def _pretraining(found: Comparison) -> str:
     for scheme, name in schemes_of(found).items():
         history = pretraining.history_of(found, name)
         if history:
-            size = next(e.begins_with.batch_size for e, row in found.page.plan.items() if row == name)
-            last = min(history, key=lambda epoch: epoch["validation_loss"])
-            lines.append(f"{100 * last['validation_accuracy']:.0f} % for {scheme.upper()} (by luck {100 / size:.0f} %; loss "
-                         f"{last['validation_loss']:.2f}, of equal similarities {np.log(size):.2f})")
+            asked = next(e.begins_with.batch_size for e, row in found.page.plan.items() if row == name)
+            size = min(asked, found.rows[0].runs[0].result["data"]["n_validation"])
+            best = min(history, key=lambda epoch: epoch["validation_loss"])
+            lines.append(f"{100 * best['validation_accuracy']:.0f} % for {scheme.upper()} (by luck {100 / size:.0f} %; loss "
+                         f"{best['validation_loss']:.2f}, of equal similarities {np.log(size):.2f})")
     return f"**Pretraining.** In a validation batch a record's own other view is the most similar in {', '.join(lines)}." if lines else ""
+
+
+def limits(found: Comparison) -> list[str]:
+    """What the page's conclusions do not reach, in words."""
+    lengths = [len(history) for name in schemes_of(found).values() if (history := pretraining.history_of(found, name))]
+    told = [f"pretraining took {max(lengths)} epoch{'s' * (max(lengths) > 1)}, officially up to {OFFICIAL_EPOCHS}"] if lengths else []
+    return [*told, f"similarities are of {LEAD} and {OTHER_LEAD} alone, not of all views"]
 
 
 def reported_table() -> Styler:
