@@ -27,15 +27,16 @@ TUNING_RATE = 0.25          # of the rate from scratch: an encoder that has lear
 
 @dataclass(frozen=True)
 class Method:
-    """One way to learn without labels: a network, an objective and its settings."""
+    """One way to learn without labels: a network, an objective and its settings; quick: further ones of the short profiles."""
 
     model: str
     objective: str
     settings: tuple[tuple[str, Setting], ...] = ()
+    quick: tuple[tuple[str, Setting], ...] = ()
 
 
 METHODS = {
-    "cpc": Method("cpc_ssl", "cpc"),
+    "cpc": Method("cpc_ssl", "cpc", quick=freeze_settings({"crop": 250, "anchors": 64, "distractors": 64})),
     "cmsc": Method("clocs", "clocs", freeze_settings({"scheme": "cmsc"})),
     "cmlc": Method("clocs", "clocs", freeze_settings({"scheme": "cmlc"})),
     "cmsmlc": Method("clocs", "clocs", freeze_settings({"scheme": "cmsmlc"})),
@@ -48,7 +49,8 @@ Change = Callable[[Experiment, Profile], Experiment]
 def pretraining(experiment: Experiment, size: Profile, method: Method) -> Experiment:
     """The run without labels that comes before a labelled one of the same network and seed."""
     epochs = PRETRAINING_EPOCHS[size.name]
-    return replace(experiment, objective=method.objective, objective_settings=method.settings, epochs=epochs, patience=epochs,
+    settings = method.settings + (method.quick if size.name != "full" else ())
+    return replace(experiment, objective=method.objective, objective_settings=settings, epochs=epochs, patience=epochs,
                    learning_rate=PRETRAINING_RATE, schedule="cosine", n_training=size.n_training if size.name == "smoke" else 0)
 
 
