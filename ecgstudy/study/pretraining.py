@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -68,14 +69,15 @@ def history_of(found: Comparison, variant: str) -> tuple[dict[str, Any], ...]:
     return tuple(row.runs[0].result["pretraining"]["training"]["history"]) if row else ()
 
 
-def history_table(found: Comparison, variants: Sequence[str]) -> Styler:
-    """What each pretraining took and where it ended: records, epochs, time, and the loss of the validation fold after the first epoch
-    and the best."""
+def history_table(found: Comparison, variants: Sequence[str], names: Mapping[str, str] = MappingProxyType({})) -> Styler:
+    """What the pretraining of each variant's first run took and where it ended: records, epochs, time, and the loss of the validation
+    fold after the first epoch and the best. names: what a variant is called, where not by its own name."""
     lines = []
     for row in (row for row in found.rows if row.value in variants):
         before = row.runs[0].result["pretraining"]
         history, best = before["training"]["history"], before["training"]["best_epoch"]
-        lines.append({"pretraining": readable(row.value), "records": f"{before['n_training']:,}", "epochs": len(history), "best": best,
+        lines.append({"pretraining": names.get(row.value, readable(row.value)), "records": f"{before['n_training']:,}",
+                      "epochs": len(history), "best": best,
                       "minutes": f"{before['training']['seconds'] / 60:.1f}",
                       "loss, first epoch": tables.show(history[0]["validation_loss"]),
                       "loss, best epoch": tables.show(history[best - 1]["validation_loss"])})

@@ -90,11 +90,12 @@ class Found:
 
     def pretraining_table(self) -> Styler:
         """How each pretraining went, told by the first labelled run that began with it."""
-        first = {}
-        for name, row in self.rows.items():
-            if "pretraining" in row.runs[0].result:
-                first.setdefault(name.rsplit("_", 2)[0], name)
-        return pretraining.history_table(self.comparison, list(first.values()))
+        names = {row.value: METHOD_NAMES[method] for method in self.asked.methods if (row := self._first_pretrained(method))}
+        return pretraining.history_table(self.comparison, list(names), names)
+
+    def _first_pretrained(self, method: str) -> Row | None:
+        return next((row for percent in reversed(self.asked.percents) for way in ("tuned", "probe")
+                     if (row := self.row(method, way, percent))), None)
 
     def score_table(self) -> Styler | str:
         """Test macro-AUROC of each method, way and percentage, and what pretraining adds to the same network from scratch."""
@@ -171,20 +172,25 @@ class Found:
         return "\n\n".join(part for part in parts if part) + "\n\n" + provenance(self.comparison.outcome.finished, self.asked.page.plan)
 
     def _gains(self, percent: int) -> str:
-        told = []
-        for way, words in (("probe", "its head alone trained"), ("tuned", "all of it trained")):
-            for method in self.asked.methods:
-                row, scratch = self.row(method, way, percent), self.row(method, "scratch", percent)
-                difference = row.difference["macro_auroc"] if row and scratch else None
-                if difference is None:
-                    continue
-                verdict = {"undecided": "cannot be told from" if difference.n_seeds >= FEWEST_SEEDS else "is not yet told from",
-                           "better": "is better than", "worse": "is worse than"}[difference.verdict]
-                told.append(f"- {METHOD_NAMES[method]}, {words}, {verdict} the same network from scratch: "
-                            f"{tables.show_interval(difference.interval, True)}.")
-        fewest = min((row.difference["macro_auroc"].n_seeds for row in self.rows.values() if row.difference["macro_auroc"]), default=0)
-        end = f"\n\nWith fewer than {FEWEST_SEEDS} seeds no verdict is given." if 0 < fewest < FEWEST_SEEDS and told else ""
-        return f"**With {percent} % of the labels.**\n\n" + "\n".join(told) + end if told else ""
+        differences = {f"{METHOD_NAMES[method]} ({words})": row.difference["macro_auroc"]
+                       for way, words in (("probe", "head alone"), ("tuned", "all trained")) for method in self.asked.methods
+                       if (row := self.row(method, way, percent)) and row.difference["macro_auroc"]}
+        if not differences:
+            return ""
+        told = [f"{verdict} than the same network from scratch: " + ", ".join(names) for verdict in ("better", "worse") if (names := [
+            f"{name} {tables.show_interval(each.interval, True)}" for name, each in differences.items() if each.verdict == verdict])]
+        low, high = (pick(differences, key=lambda name: differences[name].interval.estimate) for pick in (min, max))
+        told.append(f"the differences go from {tables.show_interval(differences[low].interval, True)}, {low}, to "
+                    f"{tables.show_interval(differences[high].interval, True)}, {high}")
+        undecided = [name for name, each in differences.items() if each.verdict == "undecided"]
+        if undecided and len(undecided) < len(differences):
+            told.append("undecided: " + ", ".join(undecided))
+        few = [name for name, each in differences.items() if each.n_seeds < FEWEST_SEEDS]
+        if few:
+            whom = "any of them" if len(few) == len(differences) else ", ".join(few)
+            told.append(f"with fewer than {FEWEST_SEEDS} seeds no verdict is given on {whom}")
+        text = "; ".join(told)
+        return f"**With {percent} % of the labels.** {text[0].upper()}{text[1:]}."
 
     def _limits(self) -> str:
         asked, size = self.asked.page.request, self.asked.page.request.size
@@ -244,14 +250,15 @@ class Noise:
             for ax, method in zip(axes.flat, methods, strict=True):
                 for i, (way, colour) in enumerate(COLOURS.items()):
                     drawn = [(f, each.interval) for f in self.factors if (each := self.loss(method, way, f))]
-                    places = np.arange(len(drawn)) + (i - 1) * 0.1
+                    places = np.arange(len(drawn)) + (i - 1) * 0.15
                     ax.plot(places, [each.estimate for _, each in drawn], MARKS[i] + "-", color=colour, ms=4, lw=1)
                     ax.vlines(places, [each.low for _, each in drawn], [each.high for _, each in drawn], color=colour, lw=1.4)
-                ax.set(title=METHOD_NAMES[method], xlabel="times the noise at rest")
+                ax.set(title=METHOD_NAMES[method], xlim=(-0.5, len(self.factors) - 0.5))
                 ax.set_xticks(range(len(self.factors)), [f"{factor:g}" for factor in self.factors])
                 ax.axhline(0, color=GREY, lw=0.8)
                 ax.grid(axis="y", color="#e5e5e5", lw=0.8)
             axes[0, 0].set_ylabel("change of macro-AUROC")
+            figure.supxlabel("times the noise of a resting record", fontsize=10)
             handles = [plt.Line2D([], [], color=colour, marker=MARKS[i], label=WAY_NAMES[way])
                        for i, (way, colour) in enumerate(COLOURS.items())]
             figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
