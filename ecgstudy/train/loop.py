@@ -203,14 +203,16 @@ def _judge(model: nn.Module, experiment: Experiment, validation: Feed, device: t
 
 @torch.no_grad()
 def unlabelled_losses(model: nn.Module, objective: Objective, feed: Feed, experiment: Experiment, device: torch.device) -> dict[str, float]:
-    """The mean over records of everything that an objective without labels returns, under the same draws after each epoch.
+    """The mean over records of everything that an objective without labels returns, in one drawn order and under the same draws after
+    each epoch. In the order of the data the records of a patient would stand together, as in training they do not.
 
     Raises RunError where the loss is not finite.
     """
     model.eval()
     bf16 = resolve_precision(experiment.precision, device) == "bf16"
     sums: dict[str, float] = {}
-    for n, index in enumerate(torch.arange(len(feed)).split(experiment.batch_size)):
+    order = torch.randperm(len(feed), generator=torch_generator(experiment.seed, JUDGE))
+    for n, index in enumerate(order.split(experiment.batch_size)):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             found = objective(model, feed.batch(index), torch_generator(experiment.seed, JUDGE, n))
         for name, value in found.items():
