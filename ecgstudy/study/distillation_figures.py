@@ -39,7 +39,8 @@ def ways_figure(panels: Mapping[str, tuple[Interval | None, Mapping[str, tuple[I
             axis.set_title(student, loc="left", fontsize=10)
             axis.grid(axis="x", color="#e5e5e5", lw=0.8)
             axis.set_axisbelow(True)
-        _one_legend(figure, axes[0], ncols=4)
+        handles = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=9)
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figure
 
@@ -48,7 +49,7 @@ def gap_figure(panels: Mapping[str, Sequence[ClassGap]], title: str) -> Figure:
     """A panel for each student, a row for each class: the student alone, taught, and the teacher; at the right the share closed."""
     with plt.rc_context(STYLE):
         n_rows = max((len(gaps) for gaps in panels.values()), default=1)
-        figure, axes = plt.subplots(1, len(panels), figsize=(max(4.9 * len(panels), 6.4), 0.36 * n_rows + 1.9), layout="constrained",
+        figure, axes = plt.subplots(1, len(panels), figsize=(max(4.9 * len(panels), 7.0), 0.36 * n_rows + 2.1), layout="constrained",
                                     squeeze=False, sharex=True, sharey=True)
         for axis, (student, gaps) in zip(axes[0], panels.items(), strict=True):
             for place, gap in enumerate(gaps):
@@ -58,17 +59,20 @@ def gap_figure(panels: Mapping[str, Sequence[ClassGap]], title: str) -> Figure:
             axis.grid(axis="x", color="#e5e5e5", lw=0.8)
             axis.set_axisbelow(True)
         longest = max(panels.values(), key=len, default=[])
-        axes[0, 0].set_yticks(range(len(longest)), [gap.name if gap.name == EVERY_CLASS else f"{gap.name} ({gap.positives})" for gap in longest])
+        labels = [gap.name if gap.name == EVERY_CLASS else f"{gap.name} ({gap.positives})" for gap in longest]
+        axes[0, 0].set_yticks(range(len(longest)), labels)
         axes[0, 0].set_ylim(n_rows - 0.4, -0.9)
-        _one_legend(figure, axes[0], ncols=4)
+        handles = [plt.Line2D([], [], ls="", marker="o", ms=6.5, mfc="white", mec=GREY, mew=1.6, label="labels alone"),
+                   plt.Line2D([], [], ls="", marker="o", ms=6.5, color=MEASURED, label="taught, higher"),
+                   plt.Line2D([], [], ls="", marker="o", ms=6.5, color=LOSS, label="taught, lower"),
+                   plt.Line2D([], [], ls="", marker="|", ms=13, mew=2, color=TEACHER, label="teacher")]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9)
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
         return figure
 
 
 def _dumbbell(axis: Axes, place: int, gap: ClassGap) -> None:
-    """From alone to the teacher in grey, from alone to taught in colour; labels for the legend stand at the first row."""
-    said = {name: label if not place else None for name, label in (
-        ("alone", "student, labels alone"), ("taught", "student, taught"), ("worse", "taught, and worse"), ("teacher", "teacher"))}
+    """From alone to the teacher in grey, from alone to taught in colour."""
     if gap.name == EVERY_CLASS:
         axis.axhspan(place - 0.5, place + 0.5, color="#f3f3f3", lw=0, zorder=0)
     if math.isnan(gap.alone):
@@ -77,15 +81,15 @@ def _dumbbell(axis: Axes, place: int, gap: ClassGap) -> None:
     colour = MEASURED if gap.taught >= gap.alone else LOSS
     axis.plot([gap.alone, gap.teacher], [place] * 2, color=NOTHING, lw=5, solid_capstyle="butt", zorder=1)
     axis.plot([gap.alone, gap.taught], [place] * 2, color=colour, lw=2.2, zorder=2)
-    axis.plot(gap.teacher, place, "|", color=TEACHER, ms=15, mew=2, zorder=3, label=said["teacher"])
-    axis.plot(gap.alone, place, "o", ms=6.5, mfc="white", mec=GREY, mew=1.6, zorder=4, label=said["alone"])
-    axis.plot(gap.taught, place, "o", ms=6.5, color=colour, zorder=5, label=said["taught" if colour == MEASURED else "worse"])
+    axis.plot(gap.teacher, place, "|", color=TEACHER, ms=15, mew=2, zorder=3)
+    axis.plot(gap.alone, place, "o", ms=6.5, mfc="white", mec=GREY, mew=1.6, zorder=4)
+    axis.plot(gap.taught, place, "o", ms=6.5, color=colour, zorder=5)
     told = "–" if math.isnan(gap.share) else f"{100 * gap.share:.0f} %"
     axis.annotate(told, (1, place), xycoords=axis.get_yaxis_transform(), xytext=(4, 0), textcoords="offset points", fontsize=9, va="center",
                   color=INK if told != "–" else GREY, annotation_clip=False)
     if not place:
-        axis.annotate("closed", (1, place - 0.62), xycoords=axis.get_yaxis_transform(), xytext=(4, 0), textcoords="offset points", fontsize=8,
-                      va="bottom", color=INK, annotation_clip=False)
+        axis.annotate("closed", (1, place - 0.62), xycoords=axis.get_yaxis_transform(), xytext=(4, 0), textcoords="offset points",
+                      fontsize=8, va="bottom", color=INK, annotation_clip=False)
 
 
 def view_figure(auroc: np.ndarray, gains: Mapping[str, tuple[np.ndarray, np.ndarray]], views: Sequence[str], classes: Sequence[str],
@@ -104,7 +108,7 @@ def view_figure(auroc: np.ndarray, gains: Mapping[str, tuple[np.ndarray, np.ndar
             image = _cells(axis, gain, "RdBu_r", -widest, widest, f"{name}: minus labels alone", 2, signed=True)
             figure.colorbar(image, ax=axis, pad=0.02, label="difference")
             for view, k in zip(*np.nonzero(sure), strict=True):
-                axis.plot(k + 0.4, view - 0.36, "o", ms=2.6, color=INK)
+                axis.plot(k + 0.4, view - 0.32, "o", ms=4, color=INK, mec="white", mew=0.8)
         axes[0, 0].set_yticks(range(len(views)), list(views))
         axes[-1, 0].set_xticks(range(len(classes)), list(classes), rotation=35, ha="right", rotation_mode="anchor")
         figure.suptitle(title, fontsize=11, x=0.01, ha="left")
@@ -125,10 +129,3 @@ def _cells(axis: Axes, values: np.ndarray, palette: str, low: float, high: float
             text = f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
             axis.text(k, view, text.replace("0.", ".", 1), ha="center", va="center", fontsize=8, color=INK if light else "white")
     return image
-
-
-def _one_legend(figure: Figure, axes: Sequence[Axes], ncols: int) -> None:
-    """What any of the panels names, once, below them."""
-    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    if named:
-        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=ncols, fontsize=9)

@@ -17,14 +17,13 @@ from ecgstudy.study.axis_page import FEWEST_POSITIVES, Comparison
 from ecgstudy.study.class_gaps import EVERY_CLASS, ClassGap, Scored, class_gaps, differences, scored
 from ecgstudy.study.comparison import Difference, Row
 from ecgstudy.study.distillation_figures import gap_figure, view_figure, ways_figure
+from ecgstudy.study.distillation_plan import SINGLE_LEADS, VIEW_LEADS
 from ecgstudy.study.figures import closed
 from ecgstudy.study.tables import show, show_interval, show_measured, show_p
 
 TEACHER, SIX_VIEWS = "teacher", "six_views"
-STUDENTS = ("I", "II")                          # the single leads
 WAYS = {"bce": "labels alone", "kd": "+ answers (MKD)", "clt": "+ features (CLT)", "both": "+ both"}
-VIEWS = {"aVR": "aVR", "I_aVL": "I, aVL", "V1_V2": "V1, V2", "V3_V4": "V3, V4", "V5_V6": "V5, V6", "inferior": "II, III, aVF",
-         "all": "all twelve"}
+VIEWS = {name: ", ".join(leads) or "all twelve" for name, leads in VIEW_LEADS.items()}
 LESSONS = {"kd": "Bernoulli form", "published": "soft-max form, as published"}
 LIMITS = ("a taught student has seen its teacher's answers to the same training records, not more records; a teacher that learnt from more "
           "people could give more",
@@ -85,7 +84,7 @@ def view(name: str, way: str) -> str:
 def against_labels(lesson: Lesson) -> dict[tuple[str, str], Difference]:
     """The teacher and each taught student minus the student by labels alone, p corrected over the students of one lead."""
     found = {}
-    for lead in STUDENTS:
+    for lead in SINGLE_LEADS:
         alone = student(lead, "bce")
         rivals = [lesson.teacher, *(student(lead, way) for way in WAYS if way != "bce")]
         found |= differences(lesson.measured, [(rival, alone) for rival in rivals])
@@ -98,7 +97,7 @@ def ways_table(lesson: Lesson) -> list[Any]:
 
     shown: list[Any] = []
     told = against_labels(lesson)
-    for lead in STUDENTS:
+    for lead in SINGLE_LEADS:
         names = [lesson.teacher, *(student(lead, way) for way in WAYS)]
         gone = lesson.gone(names)
         if gone:
@@ -113,8 +112,9 @@ def _ways_of(lesson: Lesson, lead: str, told: dict[tuple[str, str], Difference])
     for name, label in ((lesson.teacher, "the teacher, twelve leads"), *((student(lead, way), words) for way, words in WAYS.items())):
         if name in lesson.rows:
             lines.append({"network": label} | _scores(lesson.rows[name]) | _difference(told.get((name, alone))))
-    return tables.style(pd.DataFrame(lines), f"Students of lead {lead}: {lesson.whose}. Mean over seeds ± SD, [95 % interval over patients]; "
-                        "difference of macro-AUROC to labels alone on the same patients and seeds, p after Holm within the table.")
+    return tables.style(pd.DataFrame(lines), f"Students of lead {lead}: {lesson.whose}. Mean over seeds ± SD, [95 % interval over "
+                        "patients]; difference of macro-AUROC to labels alone on the same patients and seeds, p after Holm within the "
+                        "table.")
 
 
 def _scores(row: Row) -> dict[str, str]:
@@ -126,33 +126,44 @@ def _difference(found: Difference | None, named: str = "against labels alone") -
     return {named: show_interval(found.interval, signed=True, joint="<br>") if found else "–", "p": show_p(found)}
 
 
-def ways_picture(lesson: Lesson) -> Figure:
-    """Both leads' ways of teaching and the teacher; also kept as the page's picture."""
+def ways_picture(lesson: Lesson) -> Figure | Any:
+    """Both leads' ways of teaching and the teacher, also kept as the page's picture; a sentence where no student was run."""
+    from IPython.display import Markdown
+
     teacher = lesson.rows[lesson.teacher].measured["macro_auroc"].interval if lesson.teacher in lesson.rows else None
     panels = {f"student of lead {lead}": (teacher, {
         label: (found.interval, list(found.by_seed.values())) for way, label in WAYS.items()
-        if (name := student(lead, way)) in lesson.rows and (found := lesson.rows[name].measured["macro_auroc"])}) for lead in STUDENTS}
+        if (name := student(lead, way)) in lesson.rows and (found := lesson.rows[name].measured["macro_auroc"])}) for lead in SINGLE_LEADS}
+    panels = {name: panel for name, panel in panels.items() if panel[1]}
+    if not panels:
+        return Markdown("No student of one lead was run.")
     drawn = ways_figure(panels, lesson.whose)
     axis_page.save_picture(drawn, lesson.found.page.request)
     return closed(drawn)
 
 
-def lead_gaps(lesson: Lesson, way: str = "both") -> dict[str, list[ClassGap]]:
-    """For each lead whose three rows were run: the gap in each class and what this way of teaching closes of it."""
-    found = {lead: lesson.gaps(lesson.teacher, student(lead, "bce"), student(lead, way)) for lead in STUDENTS}
+def taught_way(lesson: Lesson) -> str:
+    """The way of teaching whose gaps are shown: the paper's own, both terms, where it was run."""
+    return next((way for way in ("both", "clt", "kd") if any(student(lead, way) in lesson.rows for lead in SINGLE_LEADS)), "both")
+
+
+def lead_gaps(lesson: Lesson) -> dict[str, list[ClassGap]]:
+    """For each lead whose three rows were run: the gap in each class and what the lesson closes of it."""
+    way = taught_way(lesson)
+    found = {lead: lesson.gaps(lesson.teacher, student(lead, "bce"), student(lead, way)) for lead in SINGLE_LEADS}
     return {lead: gaps for lead, gaps in found.items() if gaps}
 
 
-def gap_picture(lesson: Lesson, way: str = "both") -> Figure | Any:
+def gap_picture(lesson: Lesson) -> Figure | Any:
     """The gaps drawn; a sentence where no lead has all three rows."""
     from IPython.display import Markdown
 
-    found = lead_gaps(lesson, way)
+    found, way = lead_gaps(lesson), taught_way(lesson)
     if not found:
-        names = [lesson.teacher, *(student(lead, each) for lead in STUDENTS for each in ("bce", way))]
+        names = [lesson.teacher, *(student(lead, each) for lead in SINGLE_LEADS for each in ("bce", way))]
         return Markdown(f"No gap can be drawn. {lesson.gone(names)}")
     return closed(gap_figure({f"student of lead {lead}": gaps for lead, gaps in found.items()},
-                             f"What the teacher closes of the gap, class by class ({WAYS[way].removeprefix('+ ')})"))
+                             f"What the teacher closes of the gap, class by class (labels {WAYS[way]})\n{lesson.whose}"))
 
 
 # -- views --------------------------------------------------------------------------------------------------------------
@@ -168,7 +179,8 @@ def view_table(lesson: Lesson) -> Any:
 
     told, lines = view_differences(lesson), []
     if SIX_VIEWS in lesson.rows:
-        lines.append({"student sees": "six views, the teacher", "labels alone": show_measured(lesson.rows[SIX_VIEWS].measured["macro_auroc"])})
+        teacher = lesson.rows[SIX_VIEWS].measured["macro_auroc"]
+        lines.append({"student sees": "six views, the teacher", "labels alone": show_measured(teacher)})
     for name, label in VIEWS.items():
         if (alone := view(name, "bce")) in lesson.rows:
             line = {"student sees": label, "labels alone": show_measured(lesson.rows[alone].measured["macro_auroc"])}
@@ -179,8 +191,9 @@ def view_table(lesson: Lesson) -> Any:
     gone = lesson.gone([SIX_VIEWS, *(view(name, way) for name in VIEWS for way in ("bce", *LESSONS))])
     if not lines:
         return Markdown(f"**Views.** {gone}")
-    return tables.style(pd.DataFrame(lines).fillna(""), f"Macro-AUROC of the student of each view, and in the columns of the two forms its "
-                        f"difference to labels alone, on the same patients and seeds; p after Holm over all of them. {lesson.whose}. {gone}")
+    return tables.style(pd.DataFrame(lines).fillna(""), "Macro-AUROC of the student of each view, and in the columns of the two forms "
+                        "its difference to labels alone, on the same patients and seeds; p after Holm over all of them. "
+                        f"{lesson.whose}. {gone}")
 
 
 def view_picture(lesson: Lesson) -> Figure | Any:
@@ -200,7 +213,8 @@ def view_picture(lesson: Lesson) -> Figure | Any:
             gain = np.array([[gap.gain.estimate for gap in gaps] or nothing for gaps in by_view])
             sure = np.array([[gap.gain.low > 0 or gap.gain.high < 0 for gap in gaps] or [False] * len(classes) for gaps in by_view])
             gains[words] = (gain, sure)
-    return closed(view_figure(alone, gains, [VIEWS[name] for name in views], classes, "Students of one view, class by class"))
+    return closed(view_figure(alone, gains, [VIEWS[name] for name in views], classes,
+                              f"Students of one view, class by class\n{lesson.whose}"))
 
 
 # -- reading ------------------------------------------------------------------------------------------------------------
@@ -208,12 +222,13 @@ def view_picture(lesson: Lesson) -> Figure | Any:
 def told_by_lead(lesson: Lesson) -> str:
     """For each lead, how far the teacher is ahead and what each way of teaching does about it."""
     told, parts = against_labels(lesson), []
-    for lead in STUDENTS:
+    for lead in SINGLE_LEADS:
         alone = student(lead, "bce")
         ahead = told.get((lesson.teacher, alone))
         if ahead is None:
             continue
-        text = f"**Lead {lead}.** The teacher is ahead of labels alone by {show_interval(ahead.interval)} of macro-AUROC ({_word(ahead)})."
+        text = (f"**Lead {lead}.** The teacher of twelve leads minus the student by labels alone, in macro-AUROC: "
+                f"{show_interval(ahead.interval, signed=True)} ({_word(ahead)}).")
         ways = [f"{WAYS[way].removeprefix('+ ')} {show_interval(found.interval, signed=True)} ({_word(found)})" for way in WAYS
                 if (found := told.get((student(lead, way), alone)))]
         parts.append(text + (f" Against labels alone: {'; '.join(ways)}." if ways else ""))
@@ -224,17 +239,17 @@ def _word(found: Difference) -> str:
     return found.verdict if found.n_seeds >= 3 else f"{found.n_seeds} seed{'s' * (found.n_seeds > 1)}, no verdict"
 
 
-def told_by_class(lesson: Lesson, way: str = "both") -> str:
+def told_by_class(lesson: Lesson) -> str:
     """In which classes a lead falls shortest of the teacher, and how much of that was closed."""
     parts = []
-    for lead, gaps in lead_gaps(lesson, way).items():
+    for lead, gaps in lead_gaps(lesson).items():
         enough = [gap for gap in gaps if gap.name != EVERY_CLASS and gap.positives >= FEWEST_POSITIVES and not np.isnan(gap.alone)]
         real = sorted((gap for gap in enough if gap.gap.low > 0), key=lambda gap: -gap.gap.estimate)
         if not enough:
             parts.append(f"Lead {lead}: no class has {FEWEST_POSITIVES} positive test records, so none is read on its own.")
         elif not real:
-            parts.append(f"Lead {lead}: in none of the {len(enough)} classes with at least {FEWEST_POSITIVES} positives do the patients show "
-                         "a gap to the teacher.")
+            parts.append(f"Lead {lead}: in none of the {len(enough)} classes with at least {FEWEST_POSITIVES} positives do the patients "
+                         "show a gap to the teacher.")
         else:
             named = [f"{gap.name} {show(gap.gap.estimate)} ({100 * gap.share:.0f} % closed)" for gap in real]
             parts.append(f"Lead {lead}: the patients show a gap in {len(real)} of {len(enough)} classes with at least {FEWEST_POSITIVES} "
@@ -251,8 +266,8 @@ def told_by_view(lesson: Lesson) -> str:
         return ""
     partial = {name: score for name, score in alone.items() if name != "all"} or alone
     best, worst = max(partial, key=partial.get), min(partial, key=partial.get)
-    parts = [f"**Views.** By labels alone the most telling of {len(partial)} views is {VIEWS[best]} ({show(partial[best])} macro-AUROC), the "
-             f"least {VIEWS[worst]} ({show(partial[worst])})." if len(partial) > 1 else
+    parts = [f"**Views.** By labels alone the most telling of {len(partial)} views is {VIEWS[best]} ({show(partial[best])} macro-AUROC), "
+             f"the least {VIEWS[worst]} ({show(partial[worst])})." if len(partial) > 1 else
              f"**Views.** By labels alone {VIEWS[best]} has {show(partial[best])} macro-AUROC."]
     if (pairs := differences(lesson.measured, [(SIX_VIEWS, view("all", "bce"))])):
         found = next(iter(pairs.values()))
@@ -270,7 +285,8 @@ def told_by_view(lesson: Lesson) -> str:
     if forms:
         ahead = sum(each.interval.estimate > 0 for each in forms.values())
         counted = sum(each.verdict != "undecided" for each in forms.values())
-        parts.append(f"The Bernoulli form has the higher mean in {ahead} of {len(forms)} views, and is told from the soft-max form in {counted}.")
+        parts.append(f"The Bernoulli form has the higher mean in {ahead} of {len(forms)} views, and is told from the soft-max form in "
+                     f"{counted}.")
     return " ".join(parts)
 
 
