@@ -14,7 +14,7 @@ from pandas.io.formats.style import Styler
 
 from ecgstudy.study import axis_page, tables
 from ecgstudy.study.axis_page import FEWEST_POSITIVES, Comparison
-from ecgstudy.study.class_gaps import EVERY_CLASS, ClassGap, Scored, class_gaps, differences, scored
+from ecgstudy.study.class_gaps import EVERY_CLASS, N_REPLICATES, ClassGap, Scored, class_gaps, differences, scored
 from ecgstudy.study.comparison import Difference, Row
 from ecgstudy.study.distillation_figures import gap_figure, view_figure, ways_figure
 from ecgstudy.study.distillation_plan import SINGLE_LEADS, VIEW_LEADS
@@ -33,10 +33,11 @@ LIMITS = ("a taught student has seen its teacher's answers to the same training 
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """The page's runs and, on the same draws of patients for all, every row's AUROC by class."""
+    """The page's runs and, on the same draws of patients for all, every row's AUROC by class. teacher: the row that teaches one lead."""
 
     found: Comparison
     teacher: str = TEACHER
+    n_replicates: int = N_REPLICATES
 
     @cached_property
     def rows(self) -> dict[str, Row]:
@@ -44,7 +45,7 @@ class Lesson:
 
     @cached_property
     def measured(self) -> Scored:
-        return scored(self.found.rows)
+        return scored(self.found.rows, self.n_replicates)
 
     @property
     def test(self) -> dict[str, Any]:

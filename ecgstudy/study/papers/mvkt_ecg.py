@@ -69,12 +69,14 @@ def scheme_figure() -> Figure:
     signal = simulate(seed=4, indices=[SHOWN], fs=SIGNAL.fs).signals[0]                         # [L, T] mV
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(9.5, 4.6), layout="constrained")
-        seconds = np.arange(300) / SIGNAL.fs
+        seconds, across = np.arange(300) / SIGNAL.fs, 0.55                                      # across: of the picture, a second
         for row, lead in enumerate(LEADS):
-            axis.plot(0.2 + 0.55 * seconds, 3.9 - 0.17 * row + 0.09 * signal[row, :300], lw=0.7, color=MEASURED if lead == LEAD else GREY)
-        axis.plot(0.2 + 0.55 * seconds, 0.85 + 0.35 * signal[LEADS.index(LEAD), :300], lw=0.9, color=MEASURED)
-        axis.text(0.2, 4.2, "12 leads", fontsize=10)
-        axis.text(0.2, 1.35, f"lead {LEAD}", fontsize=10, color=MEASURED)
+            axis.plot(0.2 + across * seconds, 3.9 - 0.17 * row + 0.16 * signal[row, :300], lw=0.7, color=MEASURED if lead == LEAD else GREY)
+        axis.plot(0.2 + across * seconds, 0.85 + 0.45 * signal[LEADS.index(LEAD), :300], lw=0.9, color=MEASURED)
+        axis.plot([0.2, 0.2, 0.2 + across], [0.65, 0.2, 0.2], color=INK, lw=1)
+        axis.text(0.28, 0.27, "1 mV, 1 s", fontsize=8)
+        axis.text(0.2, 4.25, "12 leads", fontsize=10)
+        axis.text(0.2, 1.4, f"lead {LEAD}", fontsize=10, color=MEASURED)
         for y, who, note, colour in ((3.0, "teacher", "frozen", INK), (0.9, "student", "learns", MEASURED)):
             mark = who[0]
             for x, width, text in ((2.5, 1.6, f"{who}\n{note}"), (4.9, 1.0, f"feature\n$f^{mark}$"), (7.0, 1.0, f"logits\n$z^{mark}$")):
@@ -86,7 +88,7 @@ def scheme_figure() -> Figure:
         _between(axis, (7.5, 2.6), (7.5, 1.3), "MKD: same\nprobabilities?", OTHER)
         _between(axis, (8.95, 0.9), (8.05, 0.9), "", OTHER)
         axis.text(8.5, 1.08, "BCE", fontsize=9, ha="center", color=OTHER)
-        axis.set(xlim=(0, 10.1), ylim=(0.2, 4.5))
+        axis.set(xlim=(0, 10.1), ylim=(0.1, 4.55))
         axis.set_axis_off()
         return closed(figure)
 
@@ -235,7 +237,7 @@ def alignment_figure(told: Aligned, lead: str = LEAD) -> Figure:
                     axis.hist(each.cosines[pairs], edges, density=True, histtype="stepfilled", color=colour, alpha=0.35)
                     axis.hist(each.cosines[pairs], edges, density=True, histtype="step", color=colour, lw=1.4, label=label)
                     axis.axvline(each.cosines[pairs].mean(), color=colour, lw=1.2, ls="--")
-            axis.set(yticks=[], xlim=(-0.8, 1.0))
+            axis.set(yticks=[], xlim=(-1, 1))
             axis.set_ylabel(names[name], rotation=0, ha="right", va="center")
             axis.text(0.995, 0.92, f"{100 * each.found_first:.1f} %\nfound first", transform=axis.transAxes, ha="right", va="top",
                       fontsize=9)
@@ -251,8 +253,8 @@ def alignment_figure(told: Aligned, lead: str = LEAD) -> Figure:
 def in_words(told: Lesson, seen: Aligned) -> str:
     """What the page's own pictures show, as Markdown, from their numbers."""
     parts = [distillation_page.told_by_lead(told), distillation_page.told_by_class(told)]
-    lines = [f"{WAYS.get(name, name).removeprefix('+ ')} {100 * each.found_first:.1f} % (mean cosine {tables.show(each.apart, 2)} above that "
-             "of other labels)" for name, each in seen.students.items()]
+    lines = [f"{WAYS.get(name, name).removeprefix('+ ')} {100 * each.found_first:.1f} % (mean cosine {tables.show(each.apart, 2)} above "
+             "that of other labels)" for name, each in seen.students.items()]
     parts.append(f"**Features** (teacher {seen.teacher}). Of {seen.n_records} validation records the share whose own teacher feature is "
                  f"the nearest to the student's mapped one: {'; '.join(lines)}; by chance {100 / seen.n_records:.1f} %. The map is fitted "
                  "after training and on other records, so that a student who never met the teacher is asked the same question.")
