@@ -25,7 +25,7 @@ VIEWS = {"six_views": 2.5, "view_V1_V2_bce": 1.0, "view_V1_V2_kd": 1.4, "view_V1
 @pytest.fixture
 def lesson(made_run, tmp_path, monkeypatch):
     """The page with runs of a given skill under each of its names."""
-    def make(skills, n_seeds=3):
+    def make(skills, n_seeds=3, n_replicates=60):
         runs, plan = [], {}
         for name, skill in skills.items():
             for seed in range(n_seeds):
@@ -38,7 +38,7 @@ def lesson(made_run, tmp_path, monkeypatch):
         asked = AxisPage(axis("distillation"), Request("13_distillation", "synthetic", "nine", profile("smoke"), tuple(range(n_seeds)),
                                                        {"networks": tuple(skills)}, "name"))
         asked.__dict__["plan"] = plan
-        return page.Lesson(Comparison(asked, Outcome(runs), compare(runs, plan, "lead_I_bce", 10)), n_replicates=60)
+        return page.Lesson(Comparison(asked, Outcome(runs), compare(runs, plan, "lead_I_bce", 10)), n_replicates=n_replicates)
     return make
 
 
@@ -54,7 +54,7 @@ def test_every_row_of_the_axis_is_shown_and_no_other():
 
 
 def test_ways_are_set_against_labels_alone_and_the_gone_are_named(lesson):
-    told = lesson(LEAD_I)
+    told = lesson(LEAD_I, n_replicates=400)
     found = page.against_labels(told)
     for name in ("teacher", "lead_I_kd", "lead_I_clt", "lead_I_both"):
         points = [told.rows[each].measured["macro_auroc"].interval.estimate for each in (name, "lead_I_bce")]
