@@ -220,7 +220,7 @@ def _require_decoder(width: int, depth: int, heads: int) -> None:
              "The last LayerNorm belongs to the head and to the reconstruction, each its own, and is not handed on: scale and shift of the "
              "head's go into the linear map behind it.",
              "The target's variance divides by the number of samples, so that predicting a patch's mean costs exactly 1.",
-             "Separator, mask and lead vectors begin near zero (SD 0.02).",
+             "Separator, mask and lead vectors begin near zero (SD 0.02), so that where they point is learned.",
              "Pretrained on the training folds of one data set; the paper has 188,480 records of three.",
              "Several labels a record: a sigmoid a label with binary cross-entropy; the paper keeps records of one label.",
              "The study's own recipe, without the paper's augmentation."),
