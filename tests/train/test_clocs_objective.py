@@ -114,6 +114,14 @@ def test_every_weight_has_a_gradient_also_beside_flat_records(scheme):
     assert all(p.grad.any() for p in model.parameters())
 
 
+def test_half_precision_embeds_and_compares_in_full():
+    model, asked = contrasted().eval(), batch(5, [0, 1, 1, 2, 3])
+    exact = clocs(model, asked, generator(), scheme="cmsmlc")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = clocs(model, asked, generator(), scheme="cmsmlc")
+    assert found["loss"].dtype == torch.float32 and found["loss"].item() == pytest.approx(exact["loss"].item(), rel=0.05)
+
+
 def test_a_single_record_has_nothing_to_learn_from():
     model = contrasted()
     found = clocs(model, batch(1, [0]), generator(), scheme="cmsmlc")

@@ -39,7 +39,7 @@ SHIFTS = tuple(round(0.05 * i, 2) for i in range(41))       # seconds
 TOLD_SHIFT = 0.4                                            # about half a beat
 GROUPS = {"same record": "#1f5fa8", "same patient": "#e08a00", "others": "#8a8a8a"}
 SEGMENT_COLOURS = ("#8e4ec6", "#e08a00")
-NETWORK_STYLES = (("#8a8a8a", "--"), ("#1f5fa8", "-"), ("#d6336c", "-"), ("#2e9e5b", "-"))
+NETWORK_STYLES = {FRESH: ("#8a8a8a", "--"), "CMSC": ("#1f5fa8", "-"), "CMLC": ("#d6336c", "-"), "CMSMLC": ("#2e9e5b", "-")}
 PAIR_KINDS = {"one lead, two times": "#1f5fa8", "two leads, one time": "#2e9e5b", "both differ": "#bfc7d5"}
 SHOWN = 24              # records in a matrix
 BATCHES = (32, 128)
@@ -317,10 +317,15 @@ def spread_figure(seen: Subject) -> Figure:
 
 
 def _shift_panel(axis: Axes, seen: Subject) -> None:
-    for (name, network), (colour, line) in zip(seen.networks.items(), NETWORK_STYLES, strict=False):
-        axis.plot(SHIFTS, [recognised(seen, network, shifted(seconds)) for seconds in SHIFTS], color=colour, ls=line, lw=1.8, label=name)
+    lowest = 0.5
+    for name, network in seen.networks.items():
+        told = [recognised(seen, network, shifted(seconds)) for seconds in SHIFTS]
+        colour, line = NETWORK_STYLES[name]
+        axis.plot(SHIFTS, told, color=colour, ls=line, lw=1.8, label=name)
+        lowest = min(lowest, *told)
     axis.axhline(0.5, color="#c8c8c8", lw=1, zorder=0)
-    axis.set(xlabel=f"{OTHER_LEAD}'s view begins later by (s)", ylabel="AUROC, same record\nagainst others", xlim=(0, SHIFTS[-1]))
+    axis.set(xlabel=f"{OTHER_LEAD}'s view begins later by (s)", ylabel="AUROC, same record\nagainst others", xlim=(0, SHIFTS[-1]),
+             ylim=(lowest - 0.04, 1.03))
     axis.set_title(f"{LEAD} and {OTHER_LEAD} of one record, no longer of one time", fontsize=10)
     axis.grid(axis="y", color="#e5e5e5", lw=0.8)
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
