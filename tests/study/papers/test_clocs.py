@@ -17,6 +17,7 @@ from ecgstudy.models import SignalSpec
 from ecgstudy.models.registry import build_pretrainer
 from ecgstudy.study import axis_page, tables
 from ecgstudy.study.papers import clocs as page
+from ecgstudy.study.papers import clocs_views as views
 from ecgstudy.study.papers import validation
 from ecgstudy.study.papers.validation import ValidationRecords, evenly, validation_records
 from ecgstudy.study.profiles import profile
@@ -104,14 +105,14 @@ def test_validation_records_know_their_patients_and_may_be_picked(found, tiny, m
 # -- the views ----------------------------------------------------------------------------------------------------------
 
 def test_the_picture_has_the_views_of_the_objective():
-    (lead, start, end), (other, from_half, to) = page.stretches("cmsc", 1000)
+    (lead, start, end), (other, from_half, to) = views.stretches("cmsc", 1000)
     assert lead == other and (start, end, from_half, to) == (0, 500, 500, 1000)
-    cmlc = page.stretches("cmlc", 1000)
+    cmlc = views.stretches("cmlc", 1000)
     assert [view[0] for view in cmlc] == list(range(12)) and len({view[1:] for view in cmlc}) == 1 and cmlc[0][2] - cmlc[0][1] == 500
-    cmsmlc = page.stretches("cmsmlc", 1000)
+    cmsmlc = views.stretches("cmsmlc", 1000)
     assert cmsmlc[-2:] == [(11, 0, 500), (11, 500, 1000)] and len(cmsmlc) == 24
-    assert page.kind_of(cmsmlc[22], cmsmlc[23]) == "one lead, two times" and page.kind_of(cmlc[0], cmlc[1]) == "two leads, one time"
-    assert page.kind_of(cmsmlc[0], cmsmlc[3]) == "both differ"
+    assert views.kind_of(cmsmlc[22], cmsmlc[23]) == "one lead, two times" and views.kind_of(cmlc[0], cmlc[1]) == "two leads, one time"
+    assert views.kind_of(cmsmlc[0], cmsmlc[3]) == "both differ"
 
 
 def test_the_grids_have_all_pairs_and_mark_the_last(seen, found, monkeypatch):
