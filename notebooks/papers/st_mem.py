@@ -117,4 +117,4 @@ st_mem.lead_figure(seen)
 
 # %%
 limits = ["the paper pretrains far longer, on records of three data sets, with a network many times as large"]
-paper_page.reading(found, [st_mem.in_words(seen)], limits)
+paper_page.reading(found, [st_mem.in_words(seen)], limits, seen.net.weights)
