@@ -22,7 +22,6 @@ from ecgstudy.study.axis_page import SIGNAL, AxisPage, Comparison
 from ecgstudy.study.comparison import FEWEST_SEEDS, compare
 from ecgstudy.study.complexity import count_parameters, example_input, macs, measuring
 from ecgstudy.study.ledger import Run
-from ecgstudy.study.request import at_hand
 from ecgstudy.study.tables import NOTES, mega
 from ecgstudy.train.checkpoint import load_weights
 from ecgstudy.train.seeds import scoped_seed
@@ -127,7 +126,7 @@ def trained(found: Comparison) -> tuple[nn.Module, Run | None]:
     page, run = found.page, shown_run(found)
     if run is None:
         return fresh(page, **page.axis.variants[page.axis.name].all_settings(page.request.size)), None
-    model = runs.build(run.experiment, at_hand(page.request.dataset, page.request.size))
+    model = runs.build(run.experiment, SIGNAL)
     load_weights(_weights(run), model)
     return model.eval(), run
 

@@ -11,20 +11,19 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 from torch import nn
 
-from ecgstudy.data.dataset import Prepared
+from ecgstudy.models.registry import build_pretrainer
 from ecgstudy.study import runs, tables
-from ecgstudy.study.axis_page import Comparison
+from ecgstudy.study.axis_page import SIGNAL, Comparison
 from ecgstudy.study.ledger import Run
 from ecgstudy.study.names import readable
 from ecgstudy.study.paper_page import whose_weights
-from ecgstudy.study.request import at_hand
 from ecgstudy.train.checkpoint import load_weights
-from ecgstudy.train.experiment import Experiment
+from ecgstudy.train.seeds import scoped_seed
 
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """The network that a variant begins with, in evaluation mode, and the same untrained.
+    """The network that variants begin with, in evaluation mode, and the same untrained.
 
     run: the labelled run that began with it; None where `model` has fresh weights. weights: whose they are, for a picture's title.
     history: a line an epoch, as in the run's own result. scaling: how a record is fed to it; None with fresh weights.
@@ -38,29 +37,24 @@ class Pretrained:
     scaling: dict[str, float] | None = None
 
 
-def pretrained(found: Comparison, variant: str) -> Pretrained:
-    """What the first run of a variant began with, with its weights where they are at hand, else fresh ones.
+def pretrained(found: Comparison, *variants: str) -> Pretrained:
+    """What the first of these variants began with whose pretrained weights are at hand; with fresh ones where there is none.
 
-    AbsentError where the page's data are not at hand: the network's size depends on them.
+    The page is a paper's, whose network all its variants share.
     """
-    prepared = at_hand(found.page.request.dataset, found.page.request.size)
-    before = next(e.begins_with for e, name in found.page.plan.items() if name == variant)
-    untrained, run = runs.build(before, prepared).eval(), _shown(found, variant, prepared)
-    if run is None:
-        return Pretrained(untrained, untrained, whose_weights(None), history_of(found, variant), None)
-    before = run.experiment.begins_with
-    model = runs.build(before, prepared)
-    load_weights(runs.weights_path(before, prepared.digest), model)
-    told = run.result["pretraining"]["training"]
-    return Pretrained(model.eval(), untrained, f"pretrained on {before.dataset}, {before.profile} profile, seed {before.seed}",
-                      tuple(told["history"]), run, told["scaling"])
-
-
-def _shown(found: Comparison, variant: str, prepared: Prepared) -> Run | None:
-    """The first run of a variant whose pretrained weights are at hand."""
-    row = next((row for row in found.rows if row.value == variant), None)
-    return next((run for run in (row.runs if row else ())
-                 if runs.weights_path(run.experiment.begins_with, prepared.digest).is_file()), None)
+    page, rows = found.page, {row.value: row for row in found.rows}
+    with scoped_seed(0):
+        settings = page.axis.variants[page.axis.name].all_settings(page.request.size)
+        untrained = build_pretrainer(page.axis.name, SIGNAL, **settings).eval()
+    for run in (run for name in variants if name in rows for run in rows[name].runs):
+        before = run.experiment.begins_with
+        path = runs.weights_path(before, run.result["data"]["digest"])
+        if path.is_file():
+            model, told = runs.build(before, SIGNAL), run.result["pretraining"]["training"]
+            load_weights(path, model)
+            return Pretrained(model.eval(), untrained, f"pretrained on {before.dataset}, {before.profile} profile, seed {before.seed}",
+                              tuple(told["history"]), run, told["scaling"])
+    return Pretrained(untrained, untrained, whose_weights(None), (), None)
 
 
 def history_of(found: Comparison, variant: str) -> tuple[dict[str, Any], ...]:
@@ -85,13 +79,13 @@ def history_table(found: Comparison, variants: Sequence[str], names: Mapping[str
                                              "after each epoch; losses of two objectives do not compare.")
 
 
-def classifier(found: Comparison, variant: str) -> tuple[nn.Module, Run | None]:
-    """A variant's labelled network with the weights of its first run where they are at hand, else with fresh ones and None."""
-    prepared = at_hand(found.page.request.dataset, found.page.request.size)
+def classifier(found: Comparison, variant: str) -> tuple[nn.Module | None, Run | None]:
+    """A variant's labelled network with the weights of its first run that has them at hand; None and None where none has."""
     row = next((row for row in found.rows if row.value == variant), None)
-    run = next((run for run in (row.runs if row else ()) if runs.weights_path(run.experiment, prepared.digest).is_file()), None)
-    experiment: Experiment = run.experiment if run else next(e for e, name in found.page.plan.items() if name == variant)
-    model = runs.build(experiment, prepared)
-    if run is not None:
-        load_weights(runs.weights_path(experiment, prepared.digest), model)
-    return model.eval(), run
+    for run in (row.runs if row else ()):
+        path = runs.weights_path(run.experiment, run.result["data"]["digest"])
+        if path.is_file():
+            model = runs.build(run.experiment, SIGNAL)
+            load_weights(path, model)
+            return model.eval(), run
+    return None, None

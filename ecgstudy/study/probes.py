@@ -189,7 +189,7 @@ def probe(run: Run, probes: Sequence[Probe], prepared: Prepared, *, device: str 
     for each in asked:
         settings = dict(experiment.settings) | (dict(each.value) if each.kind == "settings" else {})
         asked_for = dataclasses.replace(experiment, settings=freeze_settings(settings))
-        model = runs.build(asked_for, prepared)
+        model = runs.build(asked_for, prepared.spec)
         load_weights(weights(run), model)
         feed = Feed(changed(fold, each), np.arange(len(rows)), targets, scaling, on)
         logits.append(predict(model.to(on), feed, asked_for, on))

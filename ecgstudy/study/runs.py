@@ -32,6 +32,7 @@ from ecgstudy.leads import LEADS
 from ecgstudy.models import build_model
 from ecgstudy.models.registry import build_pretrainer, model_entry
 from ecgstudy.progress import progress
+from ecgstudy.signal import SignalSpec
 from ecgstudy.study import ledger
 from ecgstudy.study.complexity import count_parameters
 from ecgstudy.study.ledger import Predictions, Run
@@ -76,19 +77,20 @@ def finished(experiment: Experiment, data_digest: str) -> Run | None:
     return None
 
 
-def build(experiment: Experiment, prepared: Prepared) -> nn.Module:
-    """The experiment's model, initialised from its seed: the classifier, or without labels the network that is pretrained."""
+def build(experiment: Experiment, signal: SignalSpec) -> nn.Module:
+    """The experiment's model for such records, initialised from its seed: the classifier, or without labels the network that is
+    pretrained."""
     settings = dict(experiment.settings)
     with scoped_seed(experiment.seed):
         if not experiment.labelled:
             own = model_entry(experiment.model).pretrainer
-            return build_pretrainer(experiment.model, prepared.spec, **settings) if own else Whole(
-                build_model(experiment.model, prepared.spec, len(experiment.labels.classes), **settings))
+            return build_pretrainer(experiment.model, signal, **settings) if own else Whole(
+                build_model(experiment.model, signal, len(experiment.labels.classes), **settings))
         if not experiment.leads:
-            return build_model(experiment.model, prepared.spec, len(experiment.labels.classes), **settings)
-        signal = replace(prepared.spec, n_leads=len(experiment.leads))
+            return build_model(experiment.model, signal, len(experiment.labels.classes), **settings)
+        few = replace(signal, n_leads=len(experiment.leads))
         rows = [LEADS.index(lead) for lead in experiment.leads]
-        return OnLeads(build_model(experiment.model, signal, len(experiment.labels.classes), **settings), rows)
+        return OnLeads(build_model(experiment.model, few, len(experiment.labels.classes), **settings), rows)
 
 
 def data_digest(prepared: Prepared, tested: Prepared | None = None) -> str:
@@ -211,7 +213,7 @@ def _train_unlabelled(experiment: Experiment, prepared: Prepared, _tested: None,
     parts = split(prepared, experiment.labels)
     targets = np.zeros((len(prepared.table), 0))                    # none to be seen
     rows, scaling = training_rows(experiment, parts.training), scaling_of(experiment, prepared)
-    model = build(experiment, prepared)
+    model = build(experiment, prepared.spec)
     feeds = (Feed(prepared, each, targets, scaling, device) for each in (rows, parts.validation))
     at = _fit(model, experiment, *feeds, place, device, deadline, bar)
     files.write_json(place / "pretraining.json", {
@@ -238,7 +240,7 @@ def _learner(experiment: Experiment, prepared: Prepared, targets: np.ndarray) ->
 
     targets: of the training records [R, K].
     """
-    model = build(experiment, prepared)
+    model = build(experiment, prepared.spec)
     if experiment.begins_with:
         take_encoder(model, build_with_weights(experiment.begins_with, prepared))
         if experiment.trains == "head":
@@ -257,7 +259,7 @@ def _learner(experiment: Experiment, prepared: Prepared, targets: np.ndarray) ->
 
 def build_with_weights(experiment: Experiment, prepared: Prepared) -> nn.Module:
     """The network of a run with its weights; RunError where they are not in runs/ or are damaged."""
-    model = build(experiment, prepared)
+    model = build(experiment, prepared.spec)
     load_weights(weights_path(experiment, prepared.digest), model)
     return model
 
@@ -309,7 +311,7 @@ def _environment(experiment: Experiment, device: torch.device) -> dict:
 
 
 def _describe_training(experiment: Experiment, prepared: Prepared, at: Progress) -> dict:
-    n_parameters = count_parameters(build(experiment, prepared))            # of the network, also where only its head was trained
+    n_parameters = count_parameters(build(experiment, prepared.spec))         # of the network, also where only its head was trained
     return {"n_parameters": n_parameters, "best_epoch": at.best_epoch + 1, "seconds": round(at.seconds, 1),
             "history": at.history}
 

@@ -119,7 +119,7 @@ def test_a_probe_leaves_the_encoder_byte_identical(name, tiny):
     kept = [key for key in after if key.startswith("encoder.")]
     assert kept and all(after[key].numpy().tobytes() == before[key].numpy().tobytes() for key in kept)
     with torch.random.fork_rng():
-        fresh = runs.build(experiment, tiny).state_dict()
+        fresh = runs.build(experiment, tiny.spec).state_dict()
     heads = [key for key in after if key.startswith("head.") and after[key].is_floating_point()]
     assert any(not torch.equal(after[key], fresh[key]) for key in heads)                 # the head did learn
     assert run.result["pretraining"]["key"] == experiment.begins_with.key(tiny.digest)
@@ -146,7 +146,7 @@ def test_any_registered_network_can_enter(tiny, experiment):
     shared = [key for key in after if f"encoder.{key}" in taken]
     assert set(after) - set(shared) == {key for key in after if key.startswith("head.")}
     assert all(torch.equal(after[key], taken[f"encoder.{key}"]) for key in shared)
-    assert run.result["training"]["n_parameters"] == sum(p.numel() for p in runs.build(base, tiny).parameters())
+    assert run.result["training"]["n_parameters"] == sum(p.numel() for p in runs.build(base, tiny.spec).parameters())
 
 
 def test_the_scaling_is_that_of_the_pretraining(tiny, tuned):

@@ -115,7 +115,7 @@ def test_settings_are_built_over_the_runs_own_and_must_fit_its_weights(run, tiny
 def test_other_data_and_other_weights_are_refused(run, tiny, make_tiny):
     with pytest.raises(DataError, match="other data"):
         probes.probe(run, [SHIFT], make_tiny("other", seed=3))
-    model = runs.build(dataclasses.replace(run.experiment, seed=5), tiny)
+    model = runs.build(dataclasses.replace(run.experiment, seed=5), tiny.spec)
     for weight in model.head.parameters():
         weight.data.mul_(20)
     save_weights(probes.weights(run), model)

@@ -19,7 +19,6 @@ from ecgstudy.data.labels import label_set
 from ecgstudy.data.splits import split
 from ecgstudy.errors import AbsentError
 from ecgstudy.leads import LEADS
-from ecgstudy.models.registry import build_pretrainer
 from ecgstudy.study import axis_page, pretraining, runs, tables
 from ecgstudy.study.axis_page import SIGNAL, Comparison
 from ecgstudy.study.figures import INK, STYLE, closed
@@ -27,7 +26,6 @@ from ecgstudy.study.papers.clocs_views import views_and_pairs
 from ecgstudy.study.papers.validation import ValidationRecords, evenly, validation_records
 from ecgstudy.study.request import at_hand
 from ecgstudy.train.objectives.clocs import SCHEMES, similarities
-from ecgstudy.train.seeds import scoped_seed
 
 FRESH = "fresh weights"
 LEAD, OTHER_LEAD = "II", "V5"
@@ -65,19 +63,11 @@ def schemes_of(found: Comparison) -> dict[str, str]:
 
 def subject(found: Comparison) -> Subject:
     """The page's pretrained networks, where their weights are at hand, and validation records, those of returning patients first."""
-    networks, weights, run = {}, FRESH, None
-    for scheme, name in schemes_of(found).items():
-        try:
-            seen = pretraining.pretrained(found, name)
-        except AbsentError:
-            break
-        networks.setdefault(FRESH, seen.untrained)
-        if seen.run is not None:
-            networks[scheme.upper()], weights, run = seen.model, seen.weights, run or seen.run
-    if not networks:
-        settings = found.page.axis.variants["clocs"].all_settings(found.page.request.size)
-        with scoped_seed(0):
-            networks[FRESH] = build_pretrainer("clocs", SIGNAL, **settings).eval()
+    seen = {scheme: pretraining.pretrained(found, name) for scheme, name in schemes_of(found).items()}
+    made = {scheme.upper(): each for scheme, each in seen.items() if each.run}
+    first = next(iter(made.values()), None)
+    run, weights = (first.run, first.weights) if first else (None, FRESH)
+    networks = {FRESH: pretraining.pretrained(found).untrained} | {scheme: each.model for scheme, each in made.items()}
     return Subject(networks, validation_records(found, run, pick=returning_first), weights)
 
 

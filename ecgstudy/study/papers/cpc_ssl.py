@@ -15,13 +15,12 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 from torch import Tensor, nn
 
-from ecgstudy.errors import AbsentError
 from ecgstudy.evaluate.bootstrap import holm
 from ecgstudy.leads import LEADS
 from ecgstudy.models.cpc_ssl import CPC
 from ecgstudy.models.registry import build_pretrainer, model_entry
 from ecgstudy.models.sampling import at_rate
-from ecgstudy.study import axis_page, paper_page, pretraining, tables
+from ecgstudy.study import axis_page, pretraining, tables
 from ecgstudy.study.axis_page import SIGNAL, Comparison
 from ecgstudy.study.comparison import FEWEST_SEEDS, Difference, Row, compare
 from ecgstudy.study.complexity import count_parameters
@@ -31,7 +30,7 @@ from ecgstudy.study.pretraining import Pretrained
 from ecgstudy.study.tables import NOTES, show_interval, show_p
 from ecgstudy.train.objectives import settings_of
 from ecgstudy.train.objectives.cpc import Draw, draw, recognised, scores
-from ecgstudy.train.seeds import scoped_seed, torch_generator
+from ecgstudy.train.seeds import torch_generator
 
 STEPS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 25, 32, 40, 50, 65, 80, 100, 130, 160, 200)
 ANCHORS, BATCH, MOST = 100, 16, 64  # anchors a record and step; records at a time, and in all
@@ -82,27 +81,13 @@ class Subject:
 
 def gather(found: Comparison) -> Subject:
     """The page's pretraining network, with its weights if they are at hand, and validation records."""
-    pretrained = _pretrained(found)
+    pretrained = pretraining.pretrained(found, *(WAYS[way][0].format(percent) for way in ("fine-tuned", "linear probe")
+                                                 for percent in PERCENTS))
     settings = settings_of("cpc")
     if pretrained.run:
         settings |= dict(pretrained.run.experiment.begins_with.objective_settings)
     return Subject(pretrained, validation_records(found, pretrained.run, MOST), at_rate(settings["distance"], SIGNAL),
                    settings["distractors"])
-
-
-def _pretrained(found: Comparison) -> Pretrained:
-    """What the page's runs began with: of one seed the same for all. Fresh weights where none was asked for, or the data are not here."""
-    page, begun = found.page, [WAYS[way][0].format(percent) for way in ("fine-tuned", "linear probe") for percent in PERCENTS]
-    asked = (*(row.value for row in found.rows), *page.names)                   # what was run first
-    variant = next((name for name in asked if name in begun), None)
-    try:
-        if variant:
-            return pretraining.pretrained(found, variant)
-    except AbsentError:
-        pass
-    with scoped_seed(0):
-        fresh = build_pretrainer("cpc_ssl", SIGNAL, **page.axis.variants["cpc_ssl"].all_settings(page.request.size)).eval()
-    return Pretrained(fresh, fresh, paper_page.whose_weights(None), (), None)
 
 
 def pretraining_table() -> Styler:

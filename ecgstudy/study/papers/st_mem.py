@@ -21,7 +21,7 @@ from ecgstudy.leads import LEADS
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.models.registry import build_pretrainer
 from ecgstudy.models.st_mem import Masked, hidden_patches
-from ecgstudy.study import axis_page, paper_page
+from ecgstudy.study import axis_page
 from ecgstudy.study.axis_page import SIGNAL, AxisPage, Comparison
 from ecgstudy.study.complexity import count_parameters, macs
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE, closed
@@ -31,7 +31,6 @@ from ecgstudy.study.pretraining import Pretrained, pretrained
 from ecgstudy.study.tables import NOTES, mega, reported, show, style
 from ecgstudy.train.feed import Scaling
 from ecgstudy.train.objectives.masked import draw_kept, patch_errors
-from ecgstudy.train.seeds import scoped_seed
 
 WANTED = ("st_mem_tuned_100", "st_mem_probe_100")       # runs of the page that begin with the pretrained network
 SHARE = 0.75
@@ -62,18 +61,9 @@ class Subject:
 
 def gather(found: Comparison) -> Subject:
     """The page's network as it was pretrained, or fresh where it was not, and its records."""
-    variant = next((name for name in WANTED if name in found.page.names), None)
-    net = pretrained(found, variant) if variant else fresh(found.page)
+    net = pretrained(found, *WANTED)
     simulation = simulate(SEED, range(N_RECORDS), fs=SIGNAL.fs)
     return Subject(net, validation_records(found, net.run), simulation, scaled(simulation, net.scaling))
-
-
-def fresh(page: AxisPage) -> Pretrained:
-    """The pretraining network of the page's size with the weights of seed 0."""
-    settings = page.axis.variants[page.axis.name].all_settings(page.request.size)
-    with scoped_seed(0):
-        model = build_pretrainer(page.axis.name, SIGNAL, **settings).eval()
-    return Pretrained(model, model, paper_page.whose_weights(None), (), None)
 
 
 def scaled(simulation: Simulation, scaling: Mapping[str, float] | None) -> Tensor:

@@ -196,9 +196,9 @@ def test_pretraining_is_told_from_the_history(seen, found, monkeypatch):
 def test_without_weights_the_pictures_are_of_fresh_ones(found, monkeypatch):
     def absent(*_):
         raise AbsentError("not here")
-    monkeypatch.setattr(page.pretraining, "pretrained", absent)
+
     monkeypatch.setattr(validation, "at_hand", absent)
-    without = page.subject(found)
+    without = page.subject(found)               # of no run
     assert list(without.networks) == [page.FRESH] and without.weights == page.FRESH and not without.networks[page.FRESH].training
     assert len(set(without.patients)) == len(without.records)
 

@@ -10,15 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from ecgstudy.errors import AbsentError
 from ecgstudy.models import SignalSpec
 from ecgstudy.models.registry import build_pretrainer
-from ecgstudy.study import variants
 from ecgstudy.study.comparison import compare
 from ecgstudy.study.papers import cpc_ssl as page
 from ecgstudy.study.papers.validation import ValidationRecords
 from ecgstudy.study.pretraining import Pretrained
-from ecgstudy.study.profiles import profile
 from ecgstudy.train.objectives.cpc import draw
 
 SIGNAL = SignalSpec(12, 260, 25)
@@ -34,23 +31,6 @@ def made(n: int = 3, run: object | None = None, history: tuple = ()) -> page.Sub
     targets = np.eye(2, dtype=int)[np.arange(n) % 2]
     records = ValidationRecords(x.numpy(), x, targets, list("abcdefgh")[:n], ("AF", "Normal"), 25)
     return page.Subject(Pretrained(network(0), network(1), "whose weights", history, run), records, distance=3, distractors=7)
-
-
-def test_without_a_pretrained_run_or_the_data_the_weights_are_fresh(monkeypatch):
-    def nothing(found, variant):
-        asked.append(variant)
-        raise AbsentError("the data are not here")
-
-    asked = []
-    monkeypatch.setattr(page.pretraining, "pretrained", nothing)
-    rows = [types.SimpleNamespace(value="cpc_probe_1"), types.SimpleNamespace(value="resnet18")]
-    for names, made in ((("cpc_ssl", "resnet18"), ()), (("cpc_ssl", "cpc_tuned_10", "cpc_probe_1"), rows)):
-        found = types.SimpleNamespace(rows=made, page=types.SimpleNamespace(
-            names=names, axis=variants.axis("cpc_ssl"), request=types.SimpleNamespace(size=profile("smoke"))))
-        fresh = page._pretrained(found)
-        assert fresh.run is None and fresh.model is fresh.untrained and fresh.weights == "fresh weights" and not fresh.model.training
-        assert fresh.model.predictor.in_features == 48                      # the size that the profile trains
-    assert asked == ["cpc_probe_1"]                                         # what was run, before what was only asked for
 
 
 # -- one anchor ---------------------------------------------------------------------------------------------------------

@@ -14,10 +14,12 @@ from ecgstudy.leads import LEADS
 from ecgstudy.models import SignalSpec
 from ecgstudy.models.registry import build_pretrainer, model_entry
 from ecgstudy.models.st_mem import standardise
-from ecgstudy.study import axis_page
+from ecgstudy.study import axis_page, pretraining
+from ecgstudy.study.axis_page import Comparison
 from ecgstudy.study.papers import st_mem as page
 from ecgstudy.study.papers.validation import ValidationRecords
 from ecgstudy.study.pretraining import Pretrained
+from ecgstudy.study.sweep import Outcome
 
 SIGNAL = SignalSpec(12, 1000, 100)
 SMALL = {"width": 16, "depth": 1, "heads": 2, "decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
@@ -181,6 +183,6 @@ def test_reported_scores_stand_grey():
 
 def test_a_page_that_was_not_asked_for_the_pretrained_runs_shows_fresh_weights():
     asked = axis_page.ask(model_parameters() | {"networks": "st_mem"}, "st_mem")
-    net = page.fresh(asked)
+    net = pretraining.pretrained(Comparison(asked, Outcome(), []), *page.WANTED)
     assert net.weights == "fresh weights" and net.run is None
     assert net.model.encoder.leads.shape == (12, model_entry("st_mem").quick["width"])
