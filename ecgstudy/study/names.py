@@ -12,7 +12,15 @@ NAMES = {"mhsa": "MHSA (full)", "bi_level_routing": "bi-level routing", "hilo": 
          "im_ecg": "IM-ECG", "se_ecgnet": "SE-ECGNet", "ecgnet": "ECGNet", "multi_res_trans": "MRTNet", "dual_path_rnn": "Dual-path RNN",
          "mina": "MINA", "clocs": "CLOCS", "progressive_gated_transformer": "MPGT", "mvms_ecg": "MVMS-Net", "multimodal_mil": "MAMIL",
          "dual_branch_token_select": "Dual-branch selection", "multi_module": "Multi-module", "lightweight_transformer": "LightConv",
+         "st_mem": "ST-MEM", "mvkt_ecg": "MVKT-ECG", "xresnet1d": "XResNet1d-18",
          "cpe": "CPE", "lepe": "LePE, 3 tokens", "lepe_5": "LePE, 5 tokens", "value": "V + DWConv(V)"}
+
+
+# The runs of page 12, METHOD_way_percent
+for _method, _name in {"cpc": "CPC", "cmsc": "CMSC", "cmlc": "CMLC", "cmsmlc": "CMSMLC", "st_mem": "ST-MEM", "cpc_ssl": "CPC network",
+                       "clocs": "CLOCS"}.items():
+    for _way, _said in {"probe": "head alone", "tuned": "tuned", "scratch": "from scratch"}.items():
+        NAMES |= {f"{_method}_{_way}_{_percent}": f"{_name}, {_said}, {_percent} %" for _percent in (1, 10, 100)}
 
 
 def readable(name: str) -> str:
