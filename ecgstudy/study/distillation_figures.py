@@ -84,7 +84,7 @@ def _dumbbell(axis: Axes, place: int, gap: ClassGap) -> None:
     axis.plot(gap.teacher, place, "|", color=TEACHER, ms=15, mew=2, zorder=3)
     axis.plot(gap.alone, place, "o", ms=6.5, mfc="white", mec=GREY, mew=1.6, zorder=4)
     axis.plot(gap.taught, place, "o", ms=6.5, color=colour, zorder=5)
-    told = "–" if math.isnan(gap.share) else f"{100 * gap.share:.0f} %"
+    told = "–" if math.isnan(gap.share) else f"{100 * gap.share:.0f} %".replace("-", "−")
     axis.annotate(told, (1, place), xycoords=axis.get_yaxis_transform(), xytext=(4, 0), textcoords="offset points", fontsize=9, va="center",
                   color=INK if told != "–" else GREY, annotation_clip=False)
     if not place:

@@ -256,7 +256,7 @@ def told_by_class(lesson: Lesson) -> str:
             parts.append(f"Lead {lead}: the patients show a gap in {len(real)} of {len(enough)} classes with at least {FEWEST_POSITIVES} "
                          f"positives, widest first {', '.join(named)}; the median share closed is "
                          f"{100 * float(np.median([gap.share for gap in real])):.0f} %.")
-    return "**By class.** " + " ".join(parts) + " A negative share is a loss." if parts else ""
+    return "**By class.** " + " ".join(parts) + " A negative share is a loss." * ("closed)" in " ".join(parts)) if parts else ""
 
 
 def told_by_view(lesson: Lesson) -> str:

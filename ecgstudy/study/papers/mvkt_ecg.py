@@ -229,7 +229,7 @@ def alignment_figure(told: Aligned, lead: str = LEAD) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(len(told.students), 1, figsize=(8.5, 1.25 * len(told.students) + 1.4), layout="constrained",
                                     sharex=True, squeeze=False)
-        edges = np.linspace(-1, 1, 61)
+        edges = np.linspace(-1, 1, 41)
         for axis, (name, each) in zip(axes[:, 0], told.students.items(), strict=True):
             for pairs, colour, label in ((each.other, GREY, "two records, no label shared"), (each.own, MEASURED, "one record"),
                                          (each.alike, OTHER, "two records, a label shared")):
@@ -239,8 +239,8 @@ def alignment_figure(told: Aligned, lead: str = LEAD) -> Figure:
                     axis.axvline(each.cosines[pairs].mean(), color=colour, lw=1.2, ls="--")
             axis.set(yticks=[], xlim=(-1, 1))
             axis.set_ylabel(names[name], rotation=0, ha="right", va="center")
-            axis.text(0.995, 0.92, f"{100 * each.found_first:.1f} %\nfound first", transform=axis.transAxes, ha="right", va="top",
-                      fontsize=9)
+            axis.annotate(f"{100 * each.found_first:.1f} %\nfound first", (1, 0.5), xycoords=axis.transAxes, xytext=(6, 0),
+                          textcoords="offset points", va="center", fontsize=9, annotation_clip=False)
             axis.spines["left"].set_visible(False)
         axes[-1, 0].set_xlabel("cosine of the student's mapped feature and a teacher's feature")
         handles, labels = max((axis.get_legend_handles_labels() for axis in axes[:, 0]), key=lambda pair: len(pair[1]))
