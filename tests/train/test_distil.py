@@ -131,7 +131,7 @@ def test_classes_that_exclude_each_other_have_their_own_entropy_and_bernoulli_fo
     pupil, given = made(contrast=False).eval(), batch()
     found = distil(pupil, given, generator(), divergence="bernoulli", multilabel=False)
     mine, theirs = pupil(given.signals), pupil.teacher(given.signals)
-    assert float(found["labels"]) == pytest.approx(float(F.cross_entropy(mine, given.targets)), rel=1e-5)
+    assert float(found["labels"]) == pytest.approx(float(F.cross_entropy(mine, given.targets).detach()), rel=1e-5)
     p, q = theirs.softmax(dim=1).tolist(), mine.softmax(dim=1).tolist()
     total = sum(p[b][k] * math.log(p[b][k] / q[b][k]) + (1 - p[b][k]) * math.log((1 - p[b][k]) / (1 - q[b][k]))
                 for b in range(len(p)) for k in range(K))
@@ -182,6 +182,16 @@ def test_away_from_training_no_memory_is_touched():
     found = distil(pupil, given, generator(), **MVKT)
     assert found["transfer"] == 0 and found["knowledge"] > 0
     assert all(torch.equal(value, before[name]) for name, value in pupil.contrast.state_dict().items())
+
+
+def test_half_precision_reaches_the_networks_and_not_the_memory():
+    pupil, given = made().train(), batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = distil(pupil, given, generator(), **MVKT)
+    found["loss"].backward()
+    full = distil(made().train(), given, generator(), **MVKT)
+    assert found["transfer"].dtype == torch.float32 and pupil.contrast.bank_student.dtype == torch.float32
+    assert all(float(found[name]) == pytest.approx(float(full[name]), rel=0.05) for name in ("labels", "transfer"))
 
 
 def test_a_six_view_teacher_teaches_one_view():
