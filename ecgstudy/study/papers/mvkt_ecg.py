@@ -17,7 +17,6 @@ from torch import nn
 
 from ecgstudy.data.labels import label_set
 from ecgstudy.data.synthetic import simulate
-from ecgstudy.errors import AbsentError
 from ecgstudy.layers.leads import OnLeads
 from ecgstudy.leads import LEADS
 from ecgstudy.models import SignalSpec, build_model
@@ -26,7 +25,6 @@ from ecgstudy.study.axis_page import SIGNAL, AxisPage, Comparison
 from ecgstudy.study.complexity import count_parameters, macs
 from ecgstudy.study.distillation_page import WAYS, Lesson, student
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE, closed
-from ecgstudy.study.ledger import Run
 from ecgstudy.study.papers.validation import ValidationRecords, validation_records
 from ecgstudy.train.seeds import scoped_seed
 
@@ -197,8 +195,8 @@ def aligned(found: Comparison, lead: str = LEAD, most: int = RECORDS) -> Aligned
     theirs = features(teacher, records)
     students = {UNTRAINED: untrained(found.page, lead)}
     for way in WAYS:
-        model, its = _student(found, student(lead, way))
-        if its is not None:
+        model, _ = pretraining.classifier(found, student(lead, way))
+        if model is not None:
             students[way] = model
     return Aligned({name: align(features(model, records), theirs, records.targets) for name, model in students.items()},
                    paper_page.whose_weights(run), len(records) - len(records) // 2)
@@ -211,16 +209,6 @@ def untrained(page: AxisPage, lead: str) -> nn.Module:
         n_classes = len(label_set(page.request.dataset, page.request.task).classes)
         inner = build_model(page.axis.name, SignalSpec(1, SIGNAL.n_samples, SIGNAL.fs), n_classes, **settings)
     return OnLeads(inner, [LEADS.index(lead)]).eval()
-
-
-def _student(found: Comparison, name: str) -> tuple[nn.Module | None, Run | None]:
-    """A row's network with its weights; None where it was not run or they are not at hand."""
-    if name not in {row.value for row in found.rows}:
-        return None, None
-    try:
-        return pretraining.classifier(found, name)
-    except AbsentError:
-        return None, None
 
 
 def alignment_figure(told: Aligned, lead: str = LEAD) -> Figure:
