@@ -11,9 +11,9 @@ NAMES = {"mhsa": "MHSA (full)", "bi_level_routing": "bi-level routing", "hilo": 
          "stft_resnet34": "ResNet34 on STFT", "two_stream": "Two streams",
          "im_ecg": "IM-ECG", "se_ecgnet": "SE-ECGNet", "ecgnet": "ECGNet", "multi_res_trans": "MRTNet", "dual_path_rnn": "Dual-path RNN",
          "mina": "MINA", "clocs": "CLOCS", "progressive_gated_transformer": "MPGT", "mvms_ecg": "MVMS-Net",
-         "mvkt_ecg": "MVKT", "xresnet1d": "XResNet50", "multimodal_mil": "MAMIL",
+         "multimodal_mil": "MAMIL",
          "dual_branch_token_select": "Dual-branch selection", "multi_module": "Multi-module", "lightweight_transformer": "LightConv",
-         "st_mem": "ST-MEM", "mvkt_ecg": "MVKT-ECG", "xresnet1d": "XResNet1d-18",
+         "st_mem": "ST-MEM", "mvkt_ecg": "MVKT-ECG", "xresnet1d": "XResNet1d-50",
          "cpe": "CPE", "lepe": "LePE, 3 tokens", "lepe_5": "LePE, 5 tokens", "value": "V + DWConv(V)"}
 
 

@@ -78,7 +78,7 @@ mvkt.count_table()
 # %% [markdown]
 # ## Scores
 #
-# Under the study's protocol: folds 1–8 train, 9 chooses the epoch and the thresholds, 10 is opened once. `MVKT` is the teacher of twelve leads. A student is named by
+# Under the study's protocol: folds 1–8 train, 9 chooses the epoch and the thresholds, 10 is opened once. `MVKT-ECG` is the teacher of twelve leads. A student is named by
 # its lead and its lesson: `bce` labels alone, `kd` with {eq}`eq-mkd`, `clt` with {eq}`eq-clt`, `both`. What the paper reports could not be established from the
 # sources that were at hand; the grey number of ResNet18, which has twelve leads too, is the study notes'.
 
