@@ -75,7 +75,9 @@ def made_run(experiment):
         e = dataclasses.replace(experiment, seed=seed, profile=profile, settings=(("attention", attention),))
         run = ledger.Run({"key": f"{attention}{seed}", "experiment": e.to_json(), "thresholds": thresholds.tolist(),
                           "scores": {"test": found, "validation": found},
-                          "data": {"classes": list(CLASSES), "n_training": 1, "n_validation": 400, "n_test": 400}}, None)
+                          "data": {"classes": list(CLASSES), "n_training": 1, "n_validation": 400, "n_test": 400, "digest": "0" * 64},
+                          "training": {"n_parameters": 1234, "best_epoch": 1, "seconds": 60.0},
+                          "environment": {"device_name": "none", "commit": "0" * 40, "edited": False, "finished": "today"}}, None)
         run.__dict__["predictions"] = predictions
         return run
 

@@ -1,5 +1,6 @@
 """Runs that begin with another: what pretraining may read, what a probe may move, and what a teacher and fewer labels change."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -32,6 +33,22 @@ def asked(plan: str, name: str) -> Experiment:
 @pytest.fixture
 def tuned():
     return asked("self_supervised", "cmsc_tuned_100")
+
+
+@contextlib.contextmanager
+def killed_at_step(n: int, monkeypatch):
+    """Training inside the block is killed before its step n, checkpoints being written at each."""
+    real, steps = loop._step, iter(range(99))
+
+    def step(*arguments):
+        if next(steps) == n:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "_step", step)
+        patched.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+        yield
 
 
 def stored(experiment, tiny) -> dict[str, torch.Tensor]:
@@ -89,18 +106,8 @@ def test_a_killed_pretraining_goes_on_to_the_same_weights(tiny, tuned, tmp_path,
     before = dataclasses.replace(tuned.begins_with, epochs=2, patience=2)
     whole = runs.weights(before, tiny).read_bytes()
     monkeypatch.setenv("ECGSTUDY_RUNS", str(tmp_path / "other"))
-    real, steps = loop._step, iter(range(99))
-
-    def killed(*arguments):
-        if next(steps) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(loop, "_step", killed)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at_step(3, monkeypatch):
         runs.weights(before, tiny)
-    monkeypatch.setattr(loop, "_step", real)
     assert runs.weights(before, tiny).read_bytes() == whole
 
 
@@ -197,18 +204,8 @@ def test_a_killed_pupil_goes_on_to_the_same_weights(tiny, tmp_path, monkeypatch)
     whole = stored(both, tiny)
     monkeypatch.setenv("ECGSTUDY_RUNS", str(tmp_path / "other"))
     runs.weights(both.teacher, tiny)
-    real, steps = loop._step, iter(range(99))
-
-    def killed(*arguments):
-        if next(steps) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(loop, "_step", killed)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at_step(3, monkeypatch):
         runs.run(both, tiny)
-    monkeypatch.setattr(loop, "_step", real)
     runs.run(both, tiny)
     again = stored(both, tiny)
     assert all(torch.equal(again[key], whole[key]) for key in whole)

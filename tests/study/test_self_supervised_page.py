@@ -33,10 +33,6 @@ def found(made_run):
         way = name.rsplit("_", 1)[0]
         made = made_run(way, experiment.seed, SKILL[way] + experiment.percent / 200)
         made.result["experiment"] = experiment.to_json()
-        made.result["training"] = {"best_epoch": 1, "seconds": 60.0, "n_parameters": 1}
-        made.result["environment"] = {"device_name": "a processor", "commit": "0123456789ab", "edited": False,
-                                      "finished": "2026-01-01T00:00Z"}
-        made.result["data"]["digest"] = "d" * 12
         runs.append(made)
     outcome = Outcome(runs, missing=missing)
     return Found(SelfSupervised(page, ("cmsc",), (10, 100)), Comparison(page, outcome, compare(runs, page.plan, page.axis.baseline)))
