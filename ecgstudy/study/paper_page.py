@@ -106,7 +106,7 @@ def beside_its_parts(found: Comparison) -> str:
     own = found.page.axis.name
     rivals = [row.value for row in found.rows if row.value != own and found.page.axis.variants[row.value].model == own]
     lines = [f"- {against(found, own, rival)}" for rival in rivals] if own in {row.value for row in found.rows} else []
-    return "\n".join(["**The idea, taken apart.** By the runs of this page:", "", *lines]) if lines else ""
+    return "\n".join(["**Beside its variants.** By the runs of this page:", "", *lines]) if lines else ""
 
 
 def against(found: Comparison, name: str, rival: str) -> str:
