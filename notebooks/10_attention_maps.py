@@ -60,7 +60,7 @@ attention_figures.stages(page)
 # The mean over heads hides what single heads do. A vertical line in a map is a place that all queries look at; a diagonal is a head that looks near
 # itself; squares are windows.
 
-# %% mystnb={"figure": {"name": "fig-attention-heads", "caption": "Every head of the first network's last layer over one record: what each place receives, and below it the whole ten-second map, query down and key across, on a square-root scale."}, "image": {"alt": "Lead II with a premature beat, a heat strip for each head of the last layer, and a square map for each head."}}
+# %% mystnb={"figure": {"name": "fig-attention-heads", "caption": "Every head of the first network's last layer over one record: what each place receives, and below it the whole ten-second map, query down and key across. White is an even spread, orange more, purple less."}, "image": {"alt": "Lead II with a premature beat, a heat strip for each head of the last layer, and a square map for each head."}}
 attention_figures.heads(page)
 
 # %% [markdown]

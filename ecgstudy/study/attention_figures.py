@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -21,11 +21,12 @@ from ecgstudy.study.ecg_page import GAIN, SHADES, SPEED, grid, sheet
 from ecgstudy.study.figures import GREY, INK, MEASURED, STYLE, closed
 from ecgstudy.study.names import readable
 
-LEFT, RIGHT, HEAD, FOOT = 28.0, 4.0, 7.0, 15.0      # mm around the traces
+LEFT, RIGHT, HEAD, FOOT = 33.0, 6.0, 12.0, 15.0      # mm around the traces
 STRIP, GAP, BETWEEN = 4.5, 0.8, 13.0                # mm: height of a strip, between strips, between records
 DPI = 8 * 25.4
-PALETTE, AMPLITUDE = "YlOrBr", "#b3541e"
+PALETTE, AMPLITUDE = "PuOr_r", "#b3541e"     # purple: less than an even spread; white: even; orange: more
 FONT = 10
+FLATTEST, STEEPEST = 1.5, 16.0                      # the colours' end: as far as the strips reach, within these
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +38,19 @@ class Strip:
     seconds_per_token: float
 
 
-def strips_under_traces(blocks: Sequence[tuple[Shown, Sequence[Strip]]], title: str, extra: float = 0.0) -> tuple[Figure, Axes, float]:
+def strips_under_traces(blocks: Sequence[tuple[Shown, Sequence[Strip]]], title: str,
+                        extra: float = 0.0) -> tuple[Figure, Axes, float, float]:
     """Each record's lead II on millimetre paper, its strips below it; one scale for all. extra: mm left free above the foot.
 
-    Returns the figure, its axes in millimetres, and the largest value of the scale.
+    Returns the figure, its axes in millimetres, the height down to which it is filled, and the largest value of the scale.
     """
     rises = [_rise(record) for record, _ in blocks]
     heights = [sum(rise) + 3 + len(strips) * (STRIP + GAP) for rise, (_, strips) in zip(rises, blocks, strict=True)]
     seconds = blocks[0][0].seconds
     page = FOOT + extra + sum(heights) + BETWEEN * len(blocks) + HEAD
     figure, axis = sheet(LEFT + SPEED * seconds + RIGHT, page, DPI)
-    axis.text(2, page - 4, title, fontsize=FONT + 1, color=INK, va="center")
-    top = max(1.5, *(float(np.nanquantile(strip.values, 0.998)) for _, strips in blocks for strip in strips))
+    axis.text(2, page - 2, title, fontsize=FONT + 1, color=INK, va="top")
+    top = float(np.clip(max(np.nanquantile(strip.values, 0.998) for _, strips in blocks for strip in strips), FLATTEST, STEEPEST))
     y = page - HEAD
     for (record, strips), rise in zip(blocks, rises, strict=True):
         y -= BETWEEN - 6
@@ -63,7 +65,7 @@ def strips_under_traces(blocks: Sequence[tuple[Shown, Sequence[Strip]]], title: 
         _seconds(axis, record, y + 3.2)
         y -= 2
     _scale(axis, top)
-    return figure, axis, y
+    return figure, axis, y, top
 
 
 def _rise(record: Shown) -> tuple[float, float]:
@@ -94,12 +96,17 @@ def _strip(axis: Axes, strip: Strip, record: Shown, y: float, top: float) -> Non
     """Each token's cell is centred on its place."""
     n, step = len(strip.values), strip.seconds_per_token
     edges = LEFT + SPEED * ((np.array([0, n]) - 0.5) * step - record.start)
-    image = axis.imshow(strip.values[None], extent=(*edges, y, y + STRIP), aspect="auto", cmap=PALETTE, vmin=0, vmax=top,
-                        interpolation="nearest", zorder=1)
+    image = axis.imshow(**_around_even(strip.values[None], top), extent=(*edges, y, y + STRIP), zorder=1)
     frame = Rectangle((LEFT, y), SPEED * record.seconds, STRIP, transform=axis.transData, fill=False, ec=GREY, lw=0.5, zorder=2)
     image.set_clip_path(Rectangle((LEFT, y), SPEED * record.seconds, STRIP, transform=axis.transData))
     axis.add_patch(frame)
     axis.text(LEFT - 1.5, y + STRIP / 2, strip.name, fontsize=FONT - 1, color=INK, ha="right", va="center")
+
+
+def _around_even(values: np.ndarray, top: float) -> dict:
+    """How `imshow` is to colour multiples of an even spread: by their logarithm, from 1 / top to top, white at 1."""
+    return {"X": np.clip(values, 1 / top, top), "norm": LogNorm(1 / top, top), "cmap": PALETTE, "aspect": "auto",
+            "interpolation": "nearest"}
 
 
 def _seconds(axis: Axes, record: Shown, y: float) -> None:
@@ -112,12 +119,12 @@ def _seconds(axis: Axes, record: Shown, y: float) -> None:
 def _scale(axis: Axes, top: float) -> None:
     """The colours' meaning, at the foot."""
     width = 45.0
-    axis.imshow(np.linspace(0, 1, 64)[None], extent=(LEFT, LEFT + width, 8, 11), aspect="auto", cmap=PALETTE)
+    axis.imshow(np.linspace(0, 1, 128)[None], extent=(LEFT, LEFT + width, 8, 11), aspect="auto", cmap=PALETTE)
     axis.add_patch(Rectangle((LEFT, 8), width, 3, fill=False, ec=GREY, lw=0.5))
-    for value in (0.0, 1.0, top):
-        axis.text(LEFT + width * value / top, 6.8, f"{value:.2g}", fontsize=FONT - 1, color=INK, ha="center", va="top")
-    axis.text(LEFT + width + 3, 9.5, "attention received, times an even spread", fontsize=FONT - 1, color=INK, va="center")
-    axis.text(LEFT + width + 3, 4.5, f"{SPEED:g} mm/s, {GAIN:g} mm/mV; shaded: premature beat", fontsize=FONT - 1, color=INK, va="center")
+    for share, value in ((0.0, f"1/{top:.2g}"), (0.5, "1"), (1.0, f"{top:.2g}")):
+        axis.text(LEFT + width * share, 6.8, value, fontsize=FONT - 1, color=INK, ha="center", va="top")
+    axis.text(LEFT + width + 5, 9.5, "attention received, times an even spread", fontsize=FONT - 1, color=INK, va="center")
+    axis.text(LEFT + width + 5, 4.5, f"{SPEED:g} mm/s, {GAIN:g} mm/mV; shaded: premature beat", fontsize=FONT - 1, color=INK, va="center")
     axis.set(xlim=(0, axis.figure.get_figwidth() * 25.4), ylim=(0, axis.figure.get_figheight() * 25.4))       # imshow moves them
 
 
@@ -130,7 +137,7 @@ def stages(page: Page) -> Figure:
     names = [f"stage {stage}, {number}" for stage, number, _ in numbered(layers)]
     blocks = [(record, [Strip(name, times_even(layer)[row].mean(axis=0), layer.seconds_per_token)
                         for name, layer in zip(names, layers, strict=True)]) for row, record in enumerate(page.shown)]
-    figure, _, _ = strips_under_traces(blocks, f"Stage by stage: {readable(first.name)}, mean over heads ({first.told})")
+    figure, *_ = strips_under_traces(blocks, f"Stage by stage: {readable(first.name)}, mean over heads\n({first.told})")
     axis_page.save_picture(figure, page.request)
     return closed(figure)
 
@@ -144,35 +151,29 @@ def heads(page: Page) -> Figure:
     wide = (SPEED * record.seconds - 4.0 * (columns - 1)) / columns
     rows = -(-n_heads // columns)
     strips = [Strip(f"head {head + 1}", received[head], layer.seconds_per_token) for head in range(n_heads)]
-    figure, axis, y = strips_under_traces([(record, strips)], f"Every head of the last layer: {readable(first.name)} ({first.told})",
-                                          extra=rows * (wide + 12) + 6)
+    figure, axis, y, top = strips_under_traces([(record, strips)], f"Every head of the last layer: {readable(first.name)}\n({first.told})",
+                                               extra=rows * (wide + 12))
     maps = layer.maps[page.example] * layer.n_places
-    norm = PowerNorm(0.5, 0, max(1.5, float(np.quantile(maps, 0.998))))
     last = SIGNAL.seconds
     for head in range(n_heads):
         left, bottom = LEFT + (head % columns) * (wide + 4), y - 4 - (head // columns) * (wide + 12) - wide
-        axis.imshow(maps[head], extent=(left, left + wide, bottom, bottom + wide), cmap=PALETTE, norm=norm, aspect="auto",
-                    interpolation="nearest")
+        axis.imshow(**_around_even(maps[head], top), extent=(left, left + wide, bottom, bottom + wide))
         axis.add_patch(Rectangle((left, bottom), wide, wide, fill=False, ec=GREY, lw=0.6))
         axis.text(left, bottom + wide + 1, f"head {head + 1}", fontsize=FONT - 1, color=INK, va="bottom")
         for end, where in ((0, "left"), (1, "right")):
             axis.text(left + end * wide, bottom - 1, f"{end * last:g} s", fontsize=FONT - 1, color=INK, ha=where, va="top")
-    axis.text(LEFT - 1.5, y - 4 - wide / 2, "query,\ndown;\nkey,\nacross", fontsize=FONT - 1, color=INK, ha="right", va="center")
+    axis.text(LEFT - 1.5, y - 4 - wide / 2, "query\ndown,\nkey\nacross", fontsize=FONT - 1, color=INK, ha="right", va="center")
     axis.set(xlim=(0, figure.get_figwidth() * 25.4), ylim=(0, figure.get_figheight() * 25.4))
     return closed(figure)
 
 
 def mechanisms(page: Page) -> Figure:
     """All mechanisms side by side: what places receive in each network's last layer, under each record."""
-    blocks = [(record, [Strip(readable(each.name), times_even(page.maps[each.name][-1])[row].mean(axis=0),
+    blocks = [(record, [Strip(page.called(each), times_even(page.maps[each.name][-1])[row].mean(axis=0),
                               page.maps[each.name][-1].seconds_per_token) for each in page.networks])
               for row, record in enumerate(page.shown)]
-    figure, _, _ = strips_under_traces(blocks, f"All mechanisms: last layer, mean over heads ({_whose(page)})")
+    figure, *_ = strips_under_traces(blocks, f"All mechanisms: last layer, mean over heads\n({page.whose})")
     return closed(figure)
-
-
-def _whose(page: Page) -> str:
-    return "; ".join(dict.fromkeys(each.told for each in page.networks))
 
 
 def distances(page: Page) -> Figure:
@@ -182,7 +183,7 @@ def distances(page: Page) -> Figure:
         figure, axes = plt.subplots(n, 2, figsize=(6.3, 1.05 * n + 1.3), sharex="col", sharey="row", layout="constrained", squeeze=False)
         for row, each in zip(axes, page.networks, strict=True):
             _heads(row, page, each)
-            row[0].set_title(readable(each.name), fontsize=FONT, loc="left", pad=2)
+            row[0].set_title(page.called(each), fontsize=FONT, loc="left", pad=2)
         axes[-1, 0].set_xlabel("mean distance looked (s)")
         axes[-1, 1].set_xlabel("entropy, share of an even spread's")
         axes[-1, 0].set_xlim(left=0)
@@ -192,7 +193,7 @@ def distances(page: Page) -> Figure:
         if any((each.name, "fresh") in page.observed for each in page.networks):
             handles.insert(1, plt.Line2D([], [], color=GREY, marker="s", ls="", mfc="none", ms=5, label="before training"))
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=FONT - 1)
-        figure.suptitle(f"How far heads look, and how widely\n({_whose(page)})", fontsize=FONT + 1, x=0.01, ha="left")
+        figure.suptitle(f"How far heads look, and how widely\n({page.whose})", fontsize=FONT + 1, x=0.01, ha="left")
         return closed(figure)
 
 
@@ -210,7 +211,8 @@ def _heads(row: Sequence[Axes], page: Page, each: Network) -> None:
                 axis.plot(before, np.full(len(before), i + 0.2), "s", color=GREY, mfc="none", ms=4)
             after = over_beds(own, what, i)
             axis.plot(after, np.full(len(after), i - 0.15), "o", color=MEASURED, ms=5, alpha=0.8)
-        row[0].plot(own[0].even[i], i, "|", color=INK, ms=12, mew=1.5)
+        allowed = np.unique(own[0].even[i].round(3))
+        row[0].plot(allowed, np.full(len(allowed), i), "|", color=INK, ms=10, mew=1.2)
     row[0].set_yticks(range(len(layers)), [f"{stage}.{number}" for stage, number, _ in layers], fontsize=FONT - 1)
     row[0].set_ylim(len(layers) - 0.4, -0.6)
     for axis in row:
@@ -235,7 +237,7 @@ def gathered(found: Question) -> Figure:
                 axis.plot(own.mean("amplitude").estimate, i, "D", color=AMPLITUDE, ms=5, mfc="none", mew=1.4)
                 axis.plot(own.mean("ceiling").estimate, i, "|", color=INK, ms=12, mew=1.5)
             axis.axvline(0.5, color=INK, lw=0.8, ls=":")
-            axis.set_yticks(range(len(names)), [readable(name) for name in names])
+            axis.set_yticks(range(len(names)), [found.page.called(each) for each in found.page.networks])
             axis.set(ylim=(len(names) - 0.5, -0.5), title=f"{label}: last layer, mean over heads")
             axis.grid(axis="x", color="#e5e5e5", lw=0.8)
             axis.set_axisbelow(True)
@@ -246,4 +248,5 @@ def gathered(found: Question) -> Figure:
             marks.insert(1, ("before training", "s", GREY, GREY))
         handles = [plt.Line2D([], [], color=colour, mfc=inside, marker=mark, ls="", label=told) for told, mark, colour, inside in marks]
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=FONT - 1)
+        figure.suptitle(f"Does attention gather on the premature beat?\n({found.page.whose})", fontsize=FONT + 1, x=0.01, ha="left")
         return closed(figure)

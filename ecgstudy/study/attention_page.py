@@ -22,6 +22,7 @@ from ecgstudy.progress import progress
 from ecgstudy.study import attention_records, chosen, runs
 from ecgstudy.study.attention_records import Bed, Shown
 from ecgstudy.study.axis_page import SIGNAL
+from ecgstudy.study.names import readable
 from ecgstudy.study.request import Request, read_request
 from ecgstudy.train.feed import Scaling
 from ecgstudy.train.seeds import scoped_seed
@@ -111,6 +112,20 @@ class Page:
                 found[each.name, whose] = [observed(each, one.simulation.signals, whose == "fresh") for one in self.beds]
         return found
 
+    @property
+    def mixed(self) -> bool:
+        """Some networks are trained and some are not."""
+        return len({each.untrained is None for each in self.networks}) == 2
+
+    def called(self, each: Network) -> str:
+        """A network's name in a picture; a star where its weights are fresh beside trained ones."""
+        return readable(each.name) + " *" * (self.mixed and each.untrained is None)
+
+    @property
+    def whose(self) -> str:
+        """Whose weights a picture of all networks shows."""
+        return "; ".join(dict.fromkeys("* " * (self.mixed and each.untrained is None) + each.told for each in self.networks))
+
     def what_is_shown(self) -> str:
         """Networks, records and rule, as Markdown."""
         told = attention_records.listed()
@@ -161,14 +176,14 @@ class Observed:
     """One network over R records.
 
     layers: (stage, number within it, seconds of a token) of each. distance: seconds, spread: share of ln N, each [layers][R, H];
-    even: seconds [layers], the distance of an even spread over what each query sees. curves: the maps of `MAPS`, as multiples of what an
+    even: seconds [layers][H], the distance of an even spread over what each query sees. curves: the maps of `MAPS`, as multiples of what an
     even spread gives a token, with the seconds of their tokens: {name: ([R, N], seconds)}.
     """
 
     layers: tuple[tuple[int, int, float], ...]
     distance: list[np.ndarray]
     spread: list[np.ndarray]
-    even: np.ndarray
+    even: list[np.ndarray]
     curves: dict[str, tuple[np.ndarray, float]]
 
 
@@ -180,7 +195,7 @@ def observed(seen: Network, millivolts: np.ndarray, fresh: bool) -> Observed:
                       [curve for curve, _ in summary_curves(layers).values()]))
     distance, spread, curves = ([np.concatenate(which) for which in zip(*(part[i] for part in parts), strict=True)] for i in range(3))
     steps = [step for _, step in summary_curves(layers).values()]
-    even = np.array([np.nanmean(attention.distance(attention.even(each, "seen"))) for each in layers])
+    even = [attention.distance(attention.even(each, "seen")).mean(axis=0) for each in layers]
     return Observed(numbered(layers), distance, spread, even,
                     {name: (curve, step) for name, curve, step in zip(MAPS, curves, steps, strict=True)})
 

@@ -17,12 +17,12 @@ from ecgstudy.study.attention_page import MAPS, Observed, Page
 from ecgstudy.study.attention_records import Bed
 from ecgstudy.study.axis_page import SIGNAL
 from ecgstudy.study.comparison import SIGNIFICANT
-from ecgstudy.study.names import readable
 
 DRAWS = 2000
 RIVALS = {"amplitude": "|x|", "fresh": "fresh weights", "another": "another record's map"}
 
 SAID = {"amplitude": "|x|", "fresh": "the same network with fresh weights", "another": "the map of another record"}
+WORDS = {"more": "more on the beat with", "less": "less on it with", "undecided": "not told apart with"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +81,16 @@ class Question:
     def labels(self) -> list[str]:
         return [each.label for each in self.page.beds]
 
+    @property
+    def told(self) -> list[str]:
+        """The networks that the reading is about: the trained ones, where there are any."""
+        trained = [each.name for each in self.page.networks if each.untrained is not None]
+        return trained or self.names
+
     @cached_property
     def verdicts(self) -> dict[tuple[str, str, str], str]:
         """(network, label, rival) -> "more", "less" or "undecided", of the page's own map, after Holm over all of them."""
-        asked = {(name, label, rival): self.auroc[name, label, MAPS[0]] for name in self.names for label in self.labels for rival in RIVALS
+        asked = {(name, label, rival): self.auroc[name, label, MAPS[0]] for name in self.told for label in self.labels for rival in RIVALS
                  if rival in self.auroc[name, label, MAPS[0]].of}
         p_values = holm([difference_p_value(found.draws["shown"] - found.draws[rival]) for (_, _, rival), found in asked.items()])
         return {key: "undecided" if not p < SIGNIFICANT else "more" if found.gain(key[2]).estimate > 0 else "less"
@@ -94,14 +100,15 @@ class Question:
         """A line for each label and network: the page's map against its rivals, and the other maps."""
         lines = []
         for label in self.labels:
-            for name in self.names:
+            for each in self.page.networks:
+                name = each.name
                 own, hits = self.auroc[name, label, MAPS[0]], self.pointing[name, label, MAPS[0]]
-                line = {("", "label"): label, ("", "attention"): readable(name),
+                line = {("", "label"): label, ("", "attention"): self.page.called(each),
                         ("", "recognised"): "–" if np.isnan(self.recognised[name, label]) else f"{self.recognised[name, label]:.0%}",
-                        ("AUROC over samples, last layer", "attention"): tables.show_interval(own.mean("shown"), joint="<br>")}
+                        ("AUROC over samples, last layer", "attention"): tables.show_interval(own.mean("shown"), joint="<br>"),
+                        ("AUROC over samples, last layer", "ceiling"): tables.show(own.mean("ceiling").estimate)}
                 for rival, told in RIVALS.items():
                     line["gain over", told] = tables.show_interval(own.gain(rival), True, "<br>") if rival in own.of else "–"
-                line["AUROC over samples, last layer", "ceiling"] = tables.show(own.mean("ceiling").estimate)
                 line |= {("AUROC", other): tables.show_interval(self.auroc[name, label, other].mean("shown"), joint="<br>")
                          for other in MAPS[1:]}
                 line["pointing, last layer", "attention"] = tables.show(hits.mean("shown").estimate, 2)
@@ -114,7 +121,7 @@ class Question:
         return tables.style(table, "Simulated records with this label alone. [95 % interval over records, paired.] AUROC: the chance that "
                                    "a sample inside a premature beat stands higher than one outside. Ceiling: the truth at the tokens' "
                                    f"resolution. Pointing: how often the highest sample lies in such a beat, by chance {chance}. "
-                                   "Recognised: records that the network gives the label.")
+                                   "Recognised: records that the network gives the label." + " *: fresh weights." * self.page.mixed)
 
     def reading(self) -> str:
         """What heads and scores say, and what they cannot, as Markdown."""
@@ -123,33 +130,34 @@ class Question:
     def _limits(self) -> str:
         n = len(next(iter(self.auroc.values())).of["shown"])
         foreign = self.page.request.dataset != "synthetic"
-        return (f"**What cannot be concluded.** One network of each type, from one seed, so a difference between types may be one between seeds. "
-                f"{n} simulated records of each label" + foreign * f", which networks trained on {self.page.request.dataset} never met" +
-                ". A place that receives attention hands on what it holds, and after the convolutions and the attention before that is more "
-                "than what was recorded there: a high score shows where the network looks, not why it decides, and a low one does not show "
-                "that the beat goes unused.")
+        strange = foreign * f", and networks trained on {self.page.request.dataset} have never met such records"
+        return (f"**What cannot be concluded.** One network of each type, from one seed: a difference between types may be one between "
+                f"seeds. {n} simulated records of each label{strange}. A place that receives attention hands on what it holds, and behind "
+                "convolutions and earlier attention that is more than what was recorded there: a high score shows where the network looks, "
+                "not why it decides, and a low one does not show that the beat goes unused.")
 
     def _told(self, label: str) -> str:
-        found = {name: self.auroc[name, label, MAPS[0]] for name in self.names}
+        found = {name: self.auroc[name, label, MAPS[0]] for name in self.told}
         by_score = sorted(found, key=lambda name: found[name].mean("shown").estimate)
         low, high = by_score[0], by_score[-1]
         one = found[high]
-        text = f"**{label}.** Attention received in the last layer scores {tables.show_interval(found[high].mean('shown'))} (`{high}`)"
+        text = f"**{label}.** Attention received in the last layer scores {tables.show_interval(one.mean('shown'))} (`{high}`)"
         text += f" at most and {tables.show_interval(found[low].mean('shown'))} (`{low}`) at least" if high != low else ""
         text += (f"; 0.5 is chance, |x| scores {tables.show(one.mean('amplitude').estimate)}, and a map of this resolution can reach "
                  f"{tables.show(one.mean('ceiling').estimate)}.")
         for rival, said in SAID.items():
             if told := self._against(label, rival):
                 text += f" Against {said}: {told}."
-        if not any(key[1:] == (label, "fresh") for key in self.verdicts):
+        if not any("fresh" in one.of for one in found.values()):
             text += " All networks here have fresh weights, so nothing is said about what training does."
-        return text
+        best = {name: max(self.told, key=lambda each: self.auroc[each, label, name].mean("shown").estimate) for name in MAPS[1:]}
+        others = [f"{name} {tables.show_interval(self.auroc[best[name], label, name].mean('shown'))} (`{best[name]}`), against |x| "
+                  f"{tables.show_interval(self.auroc[best[name], label, name].gain('amplitude'), True)}" for name in MAPS[1:]]
+        return f"{text} The best of the other two maps: {'; '.join(others)}. They were not what was asked, so they get no verdict."
 
     def _against(self, label: str, rival: str) -> str:
-        kinds = {kind: [f"`{name}`" for name in self.names if self.verdicts.get((name, label, rival)) == kind]
-                 for kind in ("more", "less", "undecided")}
-        words = {"more": "gathers more on the beat", "less": "gathers less", "undecided": "cannot be told from it"}
-        return "; ".join(f"{', '.join(names)} {words[kind]}" for kind, names in kinds.items() if names)
+        kinds = {kind: [f"`{name}`" for name in self.told if self.verdicts.get((name, label, rival)) == kind] for kind in WORDS}
+        return "; ".join(f"{WORDS[kind]} {', '.join(names)}" for kind, names in kinds.items() if names)
 
 
 def ask(page: Page) -> Question:
@@ -171,18 +179,23 @@ def heads_in_words(page: Page) -> str:
     """How far the heads look and how widely they spread, as Markdown, against an even spread over what each mechanism allows."""
     lines = []
     for each in page.networks:
-        far, near, even, wide = _heads(page.observed[each.name, "shown"])
-        allowed = " and ".join(f"{seconds:.2f}" for seconds in sorted(set(even.round(2))))
-        text = (f"`{each.name}`: heads look {near:.2f} s to {far:.2f} s far (an even spread over what they see: {allowed} s) and use "
-                f"{wide:.0%} of the entropy of an even spread over the record")
+        far, even, wide = _heads(page.observed[each.name, "shown"])
+        text = (f"`{each.name}`{', fresh weights' * (each.untrained is None)}: {_from_to(far)} s, even {_from_to(even)} s; entropy {wide:.0%}")
         if (each.name, "fresh") in page.observed:
-            far, near, _, wide = _heads(page.observed[each.name, "fresh"])
-            text += f"; before training {near:.2f} s to {far:.2f} s and {wide:.0%}"
-        lines.append(f"- {text}.")
-    return "**Heads.** " + "\n".join(["Nearest and farthest head of each network, mean over the scored records:", "", *lines])
+            far, _, wide = _heads(page.observed[each.name, "fresh"])
+            text += f"; before training {_from_to(far)} s and {wide:.0%}"
+        lines.append(f"- {text}")
+    told = ("**Heads.** How far the nearest and the farthest head of each network look, mean over the scored records; how far an even "
+            "spread over what they can see would look; and their mean entropy, as a share of that of an even spread over the record:")
+    return "\n".join([told, "", *lines])
 
 
-def _heads(found: list[Observed]) -> tuple[float, float, np.ndarray, float]:
-    by_head = np.concatenate([np.mean([one.distance[i].mean(axis=0) for one in found], axis=0) for i in range(len(found[0].layers))])
-    wide = np.mean([np.nanmean(np.concatenate(one.spread, axis=1)) for one in found])
-    return float(np.nanmax(by_head)), float(np.nanmin(by_head)), found[0].even, float(wide)
+def _from_to(seconds: np.ndarray) -> str:
+    low, high = (tables.show(value, 2) for value in (np.nanmin(seconds), np.nanmax(seconds)))
+    return low if low == high else f"{low} to {high}"
+
+
+def _heads(found: list[Observed]) -> tuple[np.ndarray, np.ndarray, float]:
+    """Distances of all heads of all layers, mean over records; those of an even spread over what each sees; the mean entropy's share."""
+    far = np.mean([np.concatenate([each.mean(axis=0) for each in one.distance]) for one in found], axis=0)
+    return far, np.concatenate(found[0].even), float(np.mean([np.nanmean(np.concatenate(one.spread, axis=1)) for one in found]))

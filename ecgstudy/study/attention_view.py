@@ -1,6 +1,6 @@
 """Page 10's view to play with: one HTML fragment that carries its records, maps and script, and asks no network for anything.
 
-A map is stored as the square root of its multiples of an even spread, in sixteen steps up to the map's own largest, two values a byte.
+A map is stored as multiples of an even spread in sixteen steps, zero and fifteen even steps of the logarithm, two values a byte.
 Neighbouring queries are averaged and neighbouring keys added until everything fits.
 """
 
@@ -24,10 +24,10 @@ from ecgstudy.study.axis_page import SIGNAL
 from ecgstudy.study.ecg_page import GAIN
 
 LARGEST = 380_000                       # bytes of the whole fragment
-LEVELS = 15
+LEVELS, FAINTEST = 15, 1 / 32
 STEPS = ((0.16, 0.08), (0.16, 0.16), (0.32, 0.16), (0.32, 0.32))     # seconds between queries and between keys, the finest that fits
 DARK = ("--paper: #16181d; --fine: #3a2626; --coarse: #5b3535; --ink: #eee; --soft: #bbb; --rule: #555; --heat: 255, 165, 60; "
-        "--beat: rgba(90, 160, 240, .28); --mark: #6fb1ff;")
+        "--less: 170, 150, 235; --beat: rgba(90, 160, 240, .28); --mark: #6fb1ff;")
 
 
 def view(page: Page) -> str:
@@ -89,11 +89,16 @@ def _overlap(n: int, seconds: float, step: float) -> np.ndarray:
 
 
 def pack(values: np.ndarray) -> dict[str, Any]:
-    """A map of numbers from 0 as {"top": its largest, "packed": base64 of half bytes, row by row, a zero added to an odd count}."""
-    top = max(float(values.max()), 1e-6)
-    steps = np.round(LEVELS * np.sqrt(values.ravel() / top)).astype(np.uint8)
+    """A map of numbers from 0 as {"low", "top", "packed"}: base64 of half bytes, row by row, a zero added to an odd count.
+
+    Step 0 is what lies below `low`, and steps 1 to 15 go from `low`, never less than FAINTEST, to `top` by equal factors.
+    """
+    low, top = max(float(values.min()), FAINTEST), max(float(values.max()), 1.01 * FAINTEST)
+    size = np.log(top / low) / (LEVELS - 1) or 1.0
+    steps = 1 + np.log(np.maximum(values.ravel(), 1e-12) / low) / size
+    steps = np.clip(np.round(np.where(steps < 0.5, 0, steps)), 0, LEVELS).astype(np.uint8)
     steps = np.append(steps, np.zeros(steps.size % 2, np.uint8))
-    return {"top": round(top, 3), "packed": base64.b64encode((steps[0::2] << 4) | steps[1::2]).decode()}
+    return {"low": round(low, 4), "top": round(top, 4), "packed": base64.b64encode((steps[0::2] << 4) | steps[1::2]).decode()}
 
 
 def _rise(records: Sequence[Shown]) -> list[float]:
