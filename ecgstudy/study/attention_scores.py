@@ -180,7 +180,8 @@ def heads_in_words(page: Page) -> str:
     lines = []
     for each in page.networks:
         far, even, wide = _heads(page.observed[each.name, "shown"])
-        text = (f"`{each.name}`{', fresh weights' * (each.untrained is None)}: {_from_to(far)} s, even {_from_to(even)} s; entropy {wide:.0%}")
+        text = f"`{each.name}`{', fresh weights' * (each.untrained is None)}: "
+        text += f"{_from_to(far)} s, even {_from_to(even)} s; entropy {wide:.0%}"
         if (each.name, "fresh") in page.observed:
             far, _, wide = _heads(page.observed[each.name, "fresh"])
             text += f"; before training {_from_to(far)} s and {wide:.0%}"
