@@ -110,11 +110,11 @@ HTML(attention_view.view(page))
 
 # %% mystnb={"figure": {"name": "fig-attention-gathered", "caption": "AUROC over samples of attention received in the last layer, with 95 % intervals over simulated records, beside what it must beat."}, "image": {"alt": "Dot plot, one row for each type of attention and a panel for each label: the network's score with its interval, the same network before training, another record's map, amplitude, and the ceiling."}}
 question = attention_scores.ask(page)
-display(question.table())
 attention_figures.gathered(question)
 
 # %% [markdown]
 # ## Reading
 
 # %%
+display(question.table())
 Markdown(question.reading())

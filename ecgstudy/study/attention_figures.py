@@ -64,7 +64,7 @@ def strips_under_traces(blocks: Sequence[tuple[Shown, Sequence[Strip]]], title: 
         y -= 4
         _seconds(axis, record, y + 3.2)
         y -= 2
-    _scale(axis, top)
+    _scale(axis, top, any(record.spans for record, _ in blocks))
     return figure, axis, y, top
 
 
@@ -116,7 +116,7 @@ def _seconds(axis: Axes, record: Shown, y: float) -> None:
         axis.text(x, y - 0.5, f"{second:.0f} s", fontsize=FONT - 1, color=INK, ha="center", va="top")
 
 
-def _scale(axis: Axes, top: float) -> None:
+def _scale(axis: Axes, top: float, shaded: bool) -> None:
     """The colours' meaning, at the foot."""
     width = 45.0
     axis.imshow(np.linspace(0, 1, 128)[None], extent=(LEFT, LEFT + width, 8, 11), aspect="auto", cmap=PALETTE)
@@ -124,7 +124,8 @@ def _scale(axis: Axes, top: float) -> None:
     for share, value in ((0.0, f"1/{top:.2g}"), (0.5, "1"), (1.0, f"{top:.2g}")):
         axis.text(LEFT + width * share, 6.8, value, fontsize=FONT - 1, color=INK, ha="center", va="top")
     axis.text(LEFT + width + 5, 9.5, "attention received, times an even spread", fontsize=FONT - 1, color=INK, va="center")
-    axis.text(LEFT + width + 5, 4.5, f"{SPEED:g} mm/s, {GAIN:g} mm/mV; shaded: premature beat", fontsize=FONT - 1, color=INK, va="center")
+    axis.text(LEFT + width + 5, 4.5, f"{SPEED:g} mm/s, {GAIN:g} mm/mV" + "; shaded: premature beat" * shaded, fontsize=FONT - 1, color=INK,
+              va="center")
     axis.set(xlim=(0, axis.figure.get_figwidth() * 25.4), ylim=(0, axis.figure.get_figheight() * 25.4))       # imshow moves them
 
 

@@ -105,23 +105,29 @@ class Question:
                 own, hits = self.auroc[name, label, MAPS[0]], self.pointing[name, label, MAPS[0]]
                 line = {("", "label"): label, ("", "attention"): self.page.called(each),
                         ("", "recognised"): "–" if np.isnan(self.recognised[name, label]) else f"{self.recognised[name, label]:.0%}",
-                        ("AUROC over samples, last layer", "attention"): tables.show_interval(own.mean("shown"), joint="<br>"),
-                        ("AUROC over samples, last layer", "ceiling"): tables.show(own.mean("ceiling").estimate)}
+                        ("last layer", "AUROC"): tables.show_interval(own.mean("shown"), joint="<br>")}
                 for rival, told in RIVALS.items():
-                    line["gain over", told] = tables.show_interval(own.gain(rival), True, "<br>") if rival in own.of else "–"
-                line |= {("AUROC", other): tables.show_interval(self.auroc[name, label, other].mean("shown"), joint="<br>")
+                    gain = tables.show_interval(own.gain(rival), True, "<br>") if rival in own.of else "–"
+                    line["last layer, AUROC less that of", told] = gain
+                line["last layer", "pointing"] = tables.show(hits.mean("shown").estimate, 2)
+                line |= {("AUROC of", other): tables.show_interval(self.auroc[name, label, other].mean("shown"), joint="<br>")
                          for other in MAPS[1:]}
-                line["pointing, last layer", "attention"] = tables.show(hits.mean("shown").estimate, 2)
-                line["pointing, last layer", "|x|"] = tables.show(hits.mean("amplitude").estimate, 2)
                 lines.append(line)
         table = pd.DataFrame(lines)
         table.columns = pd.MultiIndex.from_tuples(table.columns)
-        chances = {bed.label: localisation.chance_of_pointing(bed.inside, SIGNAL.fs).mean() for bed in self.page.beds}
-        chance = " and ".join(f"{share:.2f} ({label})" for label, share in chances.items())
         return tables.style(table, "Simulated records with this label alone. [95 % interval over records, paired.] AUROC: the chance that "
-                                   "a sample inside a premature beat stands higher than one outside. Ceiling: the truth at the tokens' "
-                                   f"resolution. Pointing: how often the highest sample lies in such a beat, by chance {chance}. "
-                                   "Recognised: records that the network gives the label." + " *: fresh weights." * self.page.mixed)
+                                   "a sample inside a premature beat stands higher than one outside. Pointing: how often the highest "
+                                   f"sample lies in such a beat. {' '.join(self._bounds(bed) for bed in self.page.beds)} Recognised: "
+                                   "records that the network gives the label." + " *: fresh weights." * self.page.mixed)
+
+    def _bounds(self, bed: Bed) -> str:
+        """What the last layer's resolution allows on a bed, and what needs no network."""
+        name = self.names[0]
+        auroc, pointing = (found[name, bed.label, MAPS[0]] for found in (self.auroc, self.pointing))
+        chance = localisation.chance_of_pointing(bed.inside, SIGNAL.fs).mean()
+        return (f"{bed.label}: |x| scores {tables.show(auroc.mean('amplitude').estimate)} and points right in "
+                f"{tables.show(pointing.mean('amplitude').estimate, 2)} of the records, chance in {tables.show(chance, 2)}; the ceiling of "
+                f"the AUROC is {tables.show(auroc.mean('ceiling').estimate)}.")
 
     def reading(self) -> str:
         """What heads and scores say, and what they cannot, as Markdown."""

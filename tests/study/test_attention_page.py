@@ -134,7 +134,12 @@ def test_table_and_reading_are_the_scores(page, question):
     table = question.table().data
     assert len(table) == 4 and set(table[("", "label")]) == {"PVC", "PAC"}
     own = question.auroc["mhsa", "PVC", MAPS[0]]
-    assert table.iloc[0][("AUROC over samples, last layer", "attention")].startswith(f"{own.of['shown'].mean():.3f}")
+    assert table.iloc[0][("last layer", "AUROC")].startswith(f"{own.of['shown'].mean():.3f}")
+    bounds = question.table().caption
+    for bed in page.beds:
+        chance = localisation.chance_of_pointing(bed.inside, 100).mean()
+        assert f"{bed.label}: |x| scores {question.auroc['hilo', bed.label, MAPS[0]].of['amplitude'].mean():.3f}" in bounds
+        assert f"chance in {chance:.2f}" in bounds
     text = question.reading()
     best = max(question.names, key=lambda name: question.auroc[name, "PAC", MAPS[0]].of["shown"].mean())
     assert f"**PAC.** Attention received in the last layer scores {question.auroc[best, 'PAC', MAPS[0]].of['shown'].mean():.3f}" in text
