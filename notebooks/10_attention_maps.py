@@ -82,7 +82,8 @@ attention_figures.mechanisms(page)
 # %% [markdown]
 # ## Try it
 #
-# The first network again, all ten seconds, every layer and head. Move over the trace, or drag the slider, to choose the query. *Rollout* follows attention
+# The first network again, all ten seconds, every layer and head. Move over the trace, or drag the slider, to choose the query; *received* is the mean over
+# all queries, as in the pictures above. *Rollout* follows attention
 # back through all layers {cite:p}`abnar2020`: with $\bar A_i$ the mean over heads and half of each token kept by the residual path,
 #
 # $$R = M_D \cdots J \cdots M_2 M_1,\qquad M_i = \tfrac12 (\bar A_i + I)$$ (eq-rollout)

@@ -187,7 +187,7 @@ def distances(page: Page) -> Figure:
             row[0].set_title(page.called(each), fontsize=FONT, loc="left", pad=2)
         axes[-1, 0].set_xlabel("mean distance looked (s)")
         axes[-1, 1].set_xlabel("entropy, share of an even spread's")
-        axes[-1, 0].set_xlim(left=0)
+        axes[-1, 0].set_xlim(0, 1.04 * axes[-1, 0].get_xlim()[1])
         axes[-1, 1].set_xlim(-0.03, 1.03)
         handles = [plt.Line2D([], [], color=MEASURED, marker="o", ls="", ms=6, label="one head"),
                    plt.Line2D([], [], color=INK, marker="|", ls="", ms=11, label="even over what is seen")]

@@ -63,7 +63,7 @@ def packed(records: Sequence[Shown], layers: Sequence[Layer], example: int, quer
                      "spans": np.round(record.spans, 3).tolist(), "maps": [pack(each) for each in maps]})
     shown = records[example]
     return {"fs": SIGNAL.fs, "seconds": SIGNAL.seconds, "lead": LEAD, "levels": LEVELS, "heads": n_heads, "first": example,
-            "layers": [f"stage {stage}, layer {number}" for stage, number, _ in numbered(layers)], "rollout": len(layers) * n_heads,
+            "layers": [f"stage {stage}, {number}" for stage, number, _ in numbered(layers)], "rollout": len(layers) * n_heads,
             "queries": len(maps[0]), "keys": maps[0].shape[1], "query_step": query_step, "key_step": key_step, "rise": _rise(records),
             "at": shown.spans[0][0] if shown.spans else shown.start + shown.seconds / 2, "records": told}
 

@@ -214,7 +214,7 @@ def test_the_view_holds_the_maps_to_a_step(page):
     assert len(text) < attention_view.LARGEST
     assert not re.search(r"https?:|src=|@import|url\(|fetch|__[A-Z]+__", text)              # nothing is asked of a network
     data = json.loads(re.search(r"data = (\{.*\});", text)[1])
-    assert data["layers"] == ["stage 3, layer 1", "stage 4, layer 1", "stage 4, layer 2"] and data["heads"] == 4
+    assert data["layers"] == ["stage 3, 1", "stage 4, 1", "stage 4, 2"] and data["heads"] == 4
     shape = (data["queries"], data["keys"])
     assert [len(record["maps"]) for record in data["records"]] == [3 * 4 + 1] * 3
     layer = page.maps["mhsa"][1]
