@@ -65,7 +65,8 @@ def twelve_leads(signal: np.ndarray, fs: float, *, title: str, spans: Mapping[st
     panels = [[_Panel(lead, begin, COLUMN, LEFT + SPEED * COLUMN * c) for c, (lead, begin) in enumerate(zip(row, starts, strict=True))]
               for row in ROWS] + [[_Panel(RHYTHM, 0.0, SECONDS, LEFT)]]
     zeros, height = _zero_lines([[panel.cut(page, fs) for panel in row] for row in panels])
-    figure, axis = _paper(height)
+    figure, axis = sheet(LEFT + SPEED * SECONDS + RIGHT, height)
+    grid(axis, 0, axis.get_xlim()[1], FOOT, height - HEAD)
     for row, zero in zip(panels, zeros, strict=True):
         _calibration(axis, zero)
         for panel in row:
@@ -117,20 +118,22 @@ def _zero_lines(rows: Sequence[Sequence[np.ndarray]]) -> tuple[list[float], floa
     return zeros, zeros[0] + whole(reach(rows[0], 1).max() + 2, 15.0, TALLEST) + HEAD
 
 
-def _paper(height: float) -> tuple[Figure, Axes]:
-    """An empty page with its grid; its axes is in millimetres."""
-    width = LEFT + SPEED * SECONDS + RIGHT
-    figure = plt.figure(figsize=(width / 25.4, height / 25.4), dpi=DPI, facecolor="white")
+def sheet(width: float, height: float, dpi: float = DPI) -> tuple[Figure, Axes]:
+    """An empty page; its axes covers it and is in millimetres."""
+    figure = plt.figure(figsize=(width / 25.4, height / 25.4), dpi=dpi, facecolor="white")
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set(xlim=(0, width), ylim=(0, height))
     axis.set_axis_off()
-    bottom, top = FOOT, height - HEAD
-    for step, colour in ((1, FINE), (5, COARSE)):
-        upright = [[(x, bottom), (x, top)] for x in np.arange(0, width + 0.5, step)]
-        level = [[(0, y), (width, y)] for y in np.arange(bottom, top + 0.5, step)]
-        axis.add_collection(LineCollection(upright + level, colors=colour, linewidths=72 / DPI, antialiaseds=False, zorder=step / 10),
-                            autolim=False)
     return figure, axis
+
+
+def grid(axis: Axes, left: float, right: float, bottom: float, top: float) -> None:
+    """Millimetre squares on a part of a `sheet`, every fifth line stronger; counted from `left` and `bottom`."""
+    for step, colour in ((1, FINE), (5, COARSE)):
+        upright = [[(x, bottom), (x, top)] for x in np.arange(left, right + 0.5, step)]
+        level = [[(left, y), (right, y)] for y in np.arange(bottom, top + 0.5, step)]
+        axis.add_collection(LineCollection(upright + level, colors=colour, linewidths=72 / axis.figure.dpi, antialiaseds=False,
+                                           zorder=step / 10), autolim=False)
 
 
 def _calibration(axis: Axes, zero: float) -> None:

@@ -17,7 +17,8 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
 
     Every row holds the share of each token in one query's output and sums to 1, whatever the mechanism: weights of merged keys
     are spread evenly over the tokens that they cover; weights inside windows or routed windows stand at their true places. Two
-    exceptions: rows and heads that a cascade has dropped are zero, and a cross-attention's map is [B, H, queries, keys]. Maps
+    exceptions: rows and heads that a cascade has dropped are zero, and a cross-attention's map is [B, H, queries, keys]. A class token
+    is a token like any other and stands first: `ecgstudy.explain.attention` keeps it apart from those that have a place. Maps
     carry no gradient; a second pass replaces the first one's maps. A layer under capture computes its weights explicitly, so it
     takes more memory, and agrees with the usual path to rounding.
     """

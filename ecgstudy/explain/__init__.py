@@ -1,0 +1,1 @@
+"""What a network looks at, and how far its maps can be trusted."""
