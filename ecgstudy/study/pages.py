@@ -28,7 +28,7 @@ from ecgstudy.study.notebooks import declared_parameters, has_tag, read_notebook
 VERSIONED = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "matplotlib")    # libraries that change a number or a figure
 WIDGET = "application/vnd.jupyter.widget-view+json"     # a live progress bar; shown, it would ask the network for its script
 FIGURE_BYTES = 100_000                                  # a kept figure above this is stored with 256 colours
-KEPT_BYTES = 8_000_000                                  # all kept copies together; a page is a few hundred kilobytes
+KEPT_BYTES = 14_000_000                                 # all kept copies together; a page is a few hundred kilobytes
 
 
 @dataclass(frozen=True)
