@@ -2,7 +2,7 @@ r"""What a class's logit is drawn from: several methods, one interface, each say
 
 | method | what | leads | time |
 | --- | --- | --- | --- |
-| grad_cam | $\mathrm{ReLU}(\sum_c \bar g_c A_c)$ on the last map, $\bar g_c$ the mean gradient | where the map has a row a lead | a column |
+| grad_cam | $\mathrm{ReLU}(\sum_c \bar g_c A_c)$ on the last map, $\bar g_c$ the mean gradient | if the map has a row a lead | a column |
 | hires_cam | $\mathrm{ReLU}(\sum_c g_c \odot A_c)$ on the last map, each gradient at its own place | as above | a column |
 | gradient_x_input | $x \odot \partial z / \partial x$ | yes | a sample |
 | integrated_gradients | $x \odot \int_0^1 \partial z(\alpha x) / \partial x\, d\alpha$ | yes | a sample |

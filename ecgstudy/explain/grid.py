@@ -70,7 +70,8 @@ def trace_grid(model: nn.Module, x: Tensor, features: Tensor) -> Grid:
     n_columns = features.shape[-1]
     if n_columns not in grids:
         raise ConfigurationError(f"the last axis of {type(model).__name__}'s last map has the length {n_columns}, which no convolution, "
-                                 "pooling or spectrogram places in time; choose a method that works on the input, such as integrated_gradients")
+                                 "pooling or spectrogram places in time; choose a method that works on the input, such as "
+                                 "integrated_gradients")
     return Grid(*grids[n_columns], n_columns)
 
 

@@ -68,21 +68,34 @@ def _probability(model: nn.Module, x: Tensor, target: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def randomised(model: nn.Module, share: float, generator: torch.Generator) -> nn.Module:
+def randomised(model: nn.Module, share: float, x: Tensor, generator: torch.Generator) -> nn.Module:
     """A copy of the model whose last layers have lost what they learned: their weights are shuffled, layer by layer from the head.
 
-    share: of the layers with weights, from 0 (none) to 1 (all); at least one where share is above zero. Shuffling each tensor keeps the
+    share: of the layers with weights, from 0 (none) to 1 (all); at least one where share is above zero. x: [B, L, T], a record that shows
+    in which order the layers are asked; one that never is counts as the first. Shuffling each tensor keeps the
     spread of its values, so that the signal neither dies nor explodes on its way (Adebayo et al., NeurIPS 2018, arXiv 1810.03292, who
     draw anew).
     """
     if not 0 <= share <= 1:
         raise ConfigurationError(f"share is {share!r}; give a number from 0 to 1")
     model = copy.deepcopy(model)
-    head = [part for part in model.head.modules()]
-    layers = [part for part in model.modules() if part._parameters and not any(part is each for each in head)] + \
-        [part for part in head if part._parameters]
+    layers = _in_order(model, x)
     for layer in layers[len(layers) - int(np.ceil(share * len(layers))):]:
         for weights in layer.parameters(recurse=False):
             order = torch.randperm(weights.numel(), generator=generator)
             weights.copy_(weights.flatten()[order].view_as(weights))
     return model
+
+
+def _in_order(model: nn.Module, x: Tensor) -> list[nn.Module]:
+    """The layers that have weights of their own, in the order in which a record last passes them."""
+    layers = [part for part in model.modules() if next(part.parameters(recurse=False), None) is not None]
+    passed: dict[nn.Module, int] = dict.fromkeys(layers, -1)
+    count = iter(range(10**9))
+    hooks = [layer.register_forward_hook(lambda module, *_: passed.__setitem__(module, next(count))) for layer in layers]
+    try:
+        model(x[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sorted(layers, key=passed.__getitem__)
