@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgstudy.errors import ConfigurationError
+from ecgstudy.train.seeds import scoped_seed
 
 CELL = 0.1          # seconds that are removed at a time
 N_STEPS = 10
@@ -69,21 +70,25 @@ def _probability(model: nn.Module, x: Tensor, target: Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def randomised(model: nn.Module, share: float, x: Tensor, generator: torch.Generator) -> nn.Module:
-    """A copy of the model whose last layers have lost what they learned: their weights are shuffled, layer by layer from the head.
+    """A copy of the model whose last layers have lost what they learned: their weights are drawn anew, layer by layer from the head.
 
     share: of the layers with weights, from 0 (none) to 1 (all); at least one where share is above zero. x: [B, L, T], a record that shows
-    in which order the layers are asked; one that never is counts as the first. Shuffling each tensor keeps the
-    spread of its values, so that the signal neither dies nor explodes on its way (Adebayo et al., NeurIPS 2018, arXiv 1810.03292, who
-    draw anew).
+    in which order the layers are asked; one that never is counts as the first. A layer draws as it does
+    when it is made, its running statistics included; weights of a layer that does not say how are shuffled (Adebayo et al., NeurIPS 2018,
+    arXiv 1810.03292).
     """
     if not 0 <= share <= 1:
         raise ConfigurationError(f"share is {share!r}; give a number from 0 to 1")
     model = copy.deepcopy(model)
     layers = _in_order(model, x)
-    for layer in layers[len(layers) - int(np.ceil(share * len(layers))):]:
-        for weights in layer.parameters(recurse=False):
-            order = torch.randperm(weights.numel(), generator=generator)
-            weights.copy_(weights.flatten()[order].view_as(weights))
+    seed = int(torch.randint(2**31, (), generator=generator))
+    with scoped_seed(seed):
+        for layer in layers[len(layers) - int(np.ceil(share * len(layers))):]:
+            if hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
+                continue
+            for weights in layer.parameters(recurse=False):
+                weights.copy_(weights.flatten()[torch.randperm(weights.numel())].view_as(weights))
     return model
 
 

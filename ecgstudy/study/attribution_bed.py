@@ -18,8 +18,8 @@ from ecgstudy.data.labels import CPSC_CLASSES, label_set
 from ecgstudy.data.synthetic import Settings, Simulation, draw_parameters, render, simulate, without
 from ecgstudy.errors import ConfigurationError, DataError
 from ecgstudy.explain import faithfulness
-from ecgstudy.explain.attribution import Attribution, attribute
-from ecgstudy.explain.perturbation import deletion_and_insertion, randomised
+from ecgstudy.explain.attribution import BASELINES, Attribution, attribute
+from ecgstudy.explain.perturbation import Curves, deletion_and_insertion, randomised
 from ecgstudy.models import build_model
 from ecgstudy.study import chosen
 from ecgstudy.study.axis_page import SIGNAL
@@ -37,7 +37,8 @@ REMOVED = {"AF": "f_waves", "I-AVB": "long_pr", "LBBB": "bundle_branch_block", "
 ASKED = {"PAC": "pointing", "PVC": "pointing", "I-AVB": "phase", "LBBB": "phase", "RBBB": "phase", "STD": "phase", "STE": "phase",
          "AF": "removed"}                                             # label -> the score that fits its kind of evidence
 ABNORMAL = tuple(ASKED)
-CASCADE = (0.1, 0.5, 1.0)       # share of the layers that lose what they learned
+CASCADE = (0.1, 0.5, 1.0)       # share of the layers whose weights are drawn anew
+FOLLOWED = ("grad_cam", "hires_cam", "gradient_x_input")        # cheap enough to be followed down the layers
 COARSEST = 1.0          # seconds: a map of wider cells can neither avoid a spike nor point at it
 DECOY = (0.04, 1.5, 0.06)       # width in seconds; height, times the largest deflection of its lead; how near a maximum counts, in seconds
 BATCH = 16
@@ -201,47 +202,54 @@ def ask(network: Network, bed: Bed) -> Asked:
 
 # -- one row a map ---------------------------------------------------------------------------------------------------------
 
-def score_maps(asked: Asked, methods: Sequence[str]) -> pd.DataFrame:
-    """Every score of every map, one row a method, weights and record. weights: trained or shuffled.
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What one network's maps score. table: one row a method, weights and record. curves: of deletion and insertion, by method.
+    refused: why a method does not apply to this network, by method."""
 
-    The shuffled network is another one, so its maps are held against the same records and class. correlation: of its map with the
-    trained one's. decoy: whether the largest value went to the spike, on premature beats. Methods that this network refuses are
-    left out; `refusals` names them.
+    asked: Asked
+    table: pd.DataFrame
+    curves: dict[str, Curves]
+    refused: dict[str, str]
+
+
+def score_maps(asked: Asked, methods: Sequence[str]) -> Scored:
+    """Every score of every map. Column weights: trained, or drawn anew in all layers.
+
+    A network of new weights is another one; its maps are held against the same records and classes. correlation_S: of the trained
+    network's map with that of one whose last layers, a share S, have new weights. decoy: whether the largest value went to the spike,
+    on premature beats.
     """
-    if not len(asked.correct):
-        return pd.DataFrame()
-    shuffled = {share: randomised(asked.network.model, share, asked.x, torch_generator(0, 7)) for share in CASCADE}
-    rows = []
-    for method in methods:
+    anew = {share: randomised(asked.network.model, share, asked.x, torch_generator(0, 7)) for share in CASCADE}
+    tables, curves, refused = [], {}, {}
+    for method in methods if len(asked.correct) else ():
         try:
             own = asked.maps(method)
-        except ConfigurationError:
-            continue
-        scored = _scores(asked, own)
-        for share, model in shuffled.items():
-            if share < 1 and method not in CASCADED:
-                continue
-            other = asked.maps(method, model)
-            correlation = [faithfulness.rank_correlation(a, b) for a, b in zip(own.over_time(), other.over_time(), strict=True)]
-            scored[f"correlation_{share:g}"] = correlation if own.has_time else np.nan
-        scored["decoy"] = _decoys(asked, method)
-        scored["deletion"], scored["insertion"] = _areas(asked, own)
-        rows += [scored.assign(weights="trained"), _scores(asked, other).assign(weights="shuffled")]
-    return pd.concat(rows, ignore_index=True).assign(network=asked.network.name)
-
-
-CASCADED = ("grad_cam", "hires_cam", "gradient_x_input")      # cheap enough to be followed down the layers
-
-
-def refusals(asked: Asked, methods: Sequence[str]) -> dict[str, str]:
-    """Why a method does not apply to this network, by method."""
-    found = {}
-    for method in methods:
-        try:
-            asked.maps(method, rows=np.array([0]))
         except ConfigurationError as error:
-            found[method] = str(error)
-    return found
+            refused[method] = str(error)
+            continue
+        scored, other = _scores(asked, own), own
+        if method not in BASELINES:
+            for share, model in anew.items():
+                if share == 1 or method in FOLLOWED:
+                    other = asked.maps(method, model)
+                    scored[f"correlation_{share:g}"] = _correlations(own, other)
+        scored["decoy"] = _decoys(asked, method)
+        if own.has_time:
+            target = torch.from_numpy(asked.bed.target[asked.correct])
+            curves[method] = deletion_and_insertion(asked.network.model, asked.x[asked.correct], target, own.over_time(),
+                                                    fs=asked.bed.fs)
+            scored["deletion"], scored["insertion"] = curves[method].areas()
+        tables += [scored.assign(weights="trained"), _scores(asked, other).assign(weights="anew")]
+    table = pd.concat(tables, ignore_index=True).assign(network=asked.network.name) if tables else pd.DataFrame()
+    return Scored(asked, table, curves, refused)
+
+
+def _correlations(own: Attribution, other: Attribution) -> np.ndarray:
+    """Rank correlation of two maps of each record; NaN where the method knows no time."""
+    if not own.has_time:
+        return np.full(len(own.values), np.nan)
+    return np.array([faithfulness.rank_correlation(*pair) for pair in zip(own.over_time(), other.over_time(), strict=True)])
 
 
 def _scores(asked: Asked, maps: Attribution) -> pd.DataFrame:
@@ -263,16 +271,15 @@ def _scores(asked: Asked, maps: Attribution) -> pd.DataFrame:
                       "precision": faithfulness.precision_over_time(curve[kept], mask[kept]),
                       "edge": faithfulness.at_edge(curve, fs),
                       "removed": faithfulness.intervention_correlation(curve, bed.simulation.signals[row], bed.removed[row], fs)}
+        # AF has no place of its own, its waves are in every gap between T and QRS: its score is the correlation. A constant map has none,
+        # and scores what chance does.
+        fitting = found.get(ASKED[label], np.nan)
+        found |= {"asked": 0.0 if label == "AF" and maps.has_time and np.isnan(fitting) else fitting,
+                  "asked_chance": found.get(f"{ASKED[label]}_chance", 0.0)}
         if maps.has_leads:
             found |= dict(zip(("lead", "lead_chance"), faithfulness.lead_score(share, bed.leads[row]), strict=True))
         rows.append(found)
-    table = pd.DataFrame(rows)
-    # AF has no place of its own: what is removed from it is in every gap between T and QRS. Its score is the correlation.
-    table["asked"] = [record.get(ASKED[record["label"]], np.nan) for record in table.to_dict("records")]
-    chances = {"pointing": "pointing_chance", "phase": "phase_chance"}
-    table["asked_chance"] = [record.get(chances[ASKED[record["label"]]], np.nan) if ASKED[record["label"]] in chances else 0.0
-                             for record in table.to_dict("records")]
-    return table
+    return pd.DataFrame(rows)
 
 
 def _decoys(asked: Asked, method: str) -> np.ndarray:
@@ -292,11 +299,3 @@ def _decoys(asked: Asked, method: str) -> np.ndarray:
         caught.append(faithfulness.pointing(curve, near, asked.bed.fs, tolerance=max(DECOY[2], maps.resolution_s / 2))[0])
     found[premature] = caught
     return found
-
-
-def _areas(asked: Asked, maps: Attribution) -> tuple[np.ndarray, np.ndarray]:
-    """Areas under deletion and insertion of each correct record; NaN where the method knows no time."""
-    if not maps.has_time:
-        return (np.full(len(asked.correct), np.nan),) * 2
-    target = torch.from_numpy(asked.bed.target[asked.correct])
-    return deletion_and_insertion(asked.network.model, asked.x[asked.correct], target, maps.over_time(), fs=asked.bed.fs).areas()
