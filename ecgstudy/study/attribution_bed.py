@@ -32,6 +32,9 @@ from ecgstudy.train.seeds import scoped_seed, torch_generator
 ATTENTIONS = ("mhsa", "spatial_reduction", "bi_level_routing", "window", "shifted_window", "shunted", "hilo")
 NETWORKS = {name: Variant({"attention": name}) for name in ATTENTIONS} | {
     "resnet18": RESNET18, "im_ecg": Variant(model="im_ecg"), "stft_resnet34": FREQUENCY}
+TITLES = {"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM", "gradient_x_input": "gradient × input",
+          "integrated_gradients": "integrated gradients", "occlusion_lead": "occlusion by lead", "occlusion_beat": "occlusion by beat",
+          "magnitude": "|x|, a baseline", "random": "noise, a baseline"}
 REMOVED = {"AF": "f_waves", "I-AVB": "long_pr", "LBBB": "bundle_branch_block", "RBBB": "bundle_branch_block", "PAC": "ectopy",
            "PVC": "ectopy", "STD": "st_shift", "STE": "st_shift"}     # label -> the feature that is its evidence
 ASKED = {"PAC": "pointing", "PVC": "pointing", "I-AVB": "phase", "LBBB": "phase", "RBBB": "phase", "STD": "phase", "STE": "phase",

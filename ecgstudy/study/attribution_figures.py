@@ -11,14 +11,15 @@ from ecgstudy.errors import ConfigurationError
 from ecgstudy.explain.attribution import BASELINES, METHODS, Attribution
 from ecgstudy.leads import LEADS
 from ecgstudy.study import ecg_page
-from ecgstudy.study.attribution_bed import Asked, record_list
-from ecgstudy.study.attribution_page import TITLES, Study
+from ecgstudy.study.attribution_bed import TITLES, Asked, record_list
+from ecgstudy.study.attribution_page import Study
 from ecgstudy.study.figures import GREY, INK, STYLE
 
 SHOWN = 5.0                     # seconds of the methods side by side
 TALL, LOW = 14.0, 4.0           # mm of the trace's panel to its lower and upper edge, and of one strip
 COLOURS = {"grad_cam": "#1f5fa8", "hires_cam": "#56b4e9", "gradient_x_input": "#d55e00", "integrated_gradients": "#b3541e",
            "occlusion_beat": "#2e9e5b", "magnitude": "#222222", "random": "#9a9a9a"}
+EVIDENCE = "#2f7fd0"
 DASHES = {"magnitude": "--", "random": ":"}
 
 
@@ -42,6 +43,7 @@ def twelve_leads(found: Study, label: str) -> Figure:
     values = maps.values[0]
     heat = values / max(values.max(), 1e-12)
     whose = f"{asked.network.name}, {asked.network.told}; {words_of(asked, row)}"
+    whose += "" if heat.any() else "; the map is empty"
     if not maps.has_leads:
         whose += "; the same in every lead"
     leads = [name for name, shows in zip(LEADS, found.bed.leads[row], strict=True) if shows]
@@ -98,7 +100,8 @@ def side_by_side(found: Study, label: str) -> Figure:
         for begin, end in _spans(found.bed.masks[row], fs):
             left, right = (36 + 25 * (np.clip(edge, start, start + SHOWN) - start) for edge in (begin, end))
             if right > left:
-                axis.fill_between([left, right], 10, zero + TALL, color="#2f7fd0", alpha=0.16, lw=0, zorder=2)
+                axis.fill_between([left, right], zero - TALL, zero + TALL, color=EVIDENCE, alpha=0.18, lw=0, zorder=1)
+                axis.vlines([left, right], 10, zero - TALL, color=EVIDENCE, lw=0.7, zorder=2)
         _strips(axis, strips, fs, start, zero - TALL)
         axis.text(1, height - 4, f"{label}: the evidence (blue) and what each map marks. Lead II, 25 mm/s, 10 mm/mV", fontsize=10,
                   va="center")

@@ -20,7 +20,7 @@ from ecgstudy.errors import ConfigurationError
 from ecgstudy.explain.attribution import attribute
 from ecgstudy.leads import LEADS
 from ecgstudy.study import tables
-from ecgstudy.study.attribution_bed import Network
+from ecgstudy.study.attribution_bed import TITLES, Network
 from ecgstudy.train.seeds import torch_generator
 
 # label -> the catalog's column and how a published line begins, in small letters; ST shifts are not labelled as such in LUDB
@@ -111,7 +111,7 @@ def table(found: pd.DataFrame) -> Styler:
         return tables.style(pd.DataFrame(), "No network of this page ranks a class first on a recording of LUDB that carries it.")
     lines = []
     for (network, method, label), group in found.groupby(["network", "method", "label"], sort=False):
-        line = {"network": network, "method": method, "class": label, "recordings": len(group)}
+        line = {"network": network, "method": TITLES[method], "class": label, "recordings": len(group)}
         for part in PARTS:
             shown = tables.show(group[f"density_{part}"].mean(), 2)
             line[part] = f"<b>{shown}</b>" if part in EXPECTED[label] else shown

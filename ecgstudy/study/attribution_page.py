@@ -15,7 +15,7 @@ from ecgstudy.data.labels import CPSC_CLASSES
 from ecgstudy.evaluate.bootstrap import patient_weights
 from ecgstudy.explain.attribution import BASELINES, CAMS, METHODS
 from ecgstudy.study import attribution_ludb, tables
-from ecgstudy.study.attribution_bed import ABNORMAL, CASCADE, NETWORKS, Bed, Scored, ask, make_bed, networks, score_maps
+from ecgstudy.study.attribution_bed import ABNORMAL, CASCADE, COARSEST, NETWORKS, TITLES, Bed, Scored, ask, make_bed, networks, score_maps
 from ecgstudy.study.names import readable
 from ecgstudy.study.probes import Score
 from ecgstudy.study.request import Request, read_request
@@ -24,21 +24,18 @@ PAGE = "11_grad_cam"
 REPLICATES = 1000
 FEWEST = 5              # records of a class, before a gain is called
 UNLIKE = 0.5            # rank correlation with the map of new weights, below which a map is said to depend on what was learned
-TITLES = {"grad_cam": "Grad-CAM", "hires_cam": "HiResCAM", "gradient_x_input": "gradient × input",
-          "integrated_gradients": "integrated gradients", "occlusion_lead": "occlusion by lead", "occlusion_beat": "occlusion by beat",
-          "magnitude": "|x|, a baseline", "random": "noise, a baseline"}
-
 NETWORKS_TOLD = (
     "Right: abnormal records whose own class is ranked first; only these are scored. Falls: the class whose logit falls least, and most, "
     "when its evidence is taken out of all its records.")
 CLASSES_TOLD = (
     "PAC, PVC: pointing. I-AVB, blocks, ST: pointing on the folded beat. AF: rank correlation with the change when the f-waves are taken "
-    "out. [95 % interval over records.] Bold: at least five records, and the gains over |x| and over the same method on new weights are "
-    "both above zero.")
+    "out. [95 % interval over records.] Bold: above |x|, above the same method on new weights and above chance. Below five "
+    "records no interval is given.")
 CHECKS_TOLD = (
     "Fitting score: mean over classes of the table above. Likeness: rank correlation with the map of the same network whose last layers "
     "have new weights; a dash where that map is constant or was not made. On the spike: largest values that go to a spike without "
-    "meaning, on premature beats. Survives: both gains are above zero, and the likeness at 100 % is below 0.5.")
+    "meaning, on premature beats. Survives: both gains and the one over chance are above zero, and the likeness at 100 % is below 0.5; "
+    "a dash for networks that were not trained.")
 PLACES_TOLD = (
     "IoU at the area of the evidence, and the best that whole cells of this size can reach. Ends: the outer 0.4 s, 0.08 of the record, "
     "left out of all other scores. Leads: energy in the leads that show the class; a dash where a method cannot tell leads apart. A "
@@ -109,13 +106,25 @@ class Study:
             return own - self.score(network, method, "asked", "anew", label)
         return own - self.score(network, over, "asked", label=label)
 
-    def survives(self, network: str, method: str) -> bool | None:
-        """Whether a map passes the three checks: more than |x|, more than new weights, and unlike their map. None where one is open."""
-        checks = [self.gain(network, method, over).interval.low for over in ("magnitude", "anew")]
-        alike = self.score(network, method, "correlation_1").estimate
-        if np.isnan(checks).any():
+    def beats(self, network: str, method: str, label: str = "") -> bool | None:
+        """Whether a map's fitting score is above |x|, above the same method on new weights and above chance, each with the lower end of
+        its 95 % interval; None with fewer than FEWEST records, where an interval means nothing."""
+        if len(self._records(network, method, label)) < FEWEST:
             return None
-        return bool(min(checks) > 0 and not alike >= UNLIKE)
+        chance = self.score(network, method, "asked", label=label) - self.score(network, method, "asked_chance", label=label)
+        lows = [chance.interval.low] + [self.gain(network, method, over, label).interval.low for over in ("magnitude", "anew")]
+        return None if np.isnan(lows).any() else min(lows) > 0
+
+    def survives(self, network: str, method: str) -> bool | None:
+        """Whether a trained network's map passes the checks: `beats`, and unlike the map of new weights. None where that is open."""
+        trained = next(each.asked.network.trained for each in self.scored if each.asked.network.name == network)
+        beats = self.beats(network, method)
+        alike = self.score(network, method, "correlation_1").estimate
+        return beats and not alike >= UNLIKE if trained else None
+
+    def _records(self, network: str, method: str, label: str = "") -> pd.DataFrame:
+        found = self.values(network, method, "asked")
+        return found[found["label"] == label] if label else found
 
     # -- tables -----------------------------------------------------------------------------------------------------------
 
@@ -154,10 +163,10 @@ class Study:
         found = self.score(network, method, "asked", label=label)
         if np.isnan(found.estimate):
             return "–"
-        shown = f"{tables.show(found.estimate, 2)}<br>[{tables.show(found.interval.low, 2)}, {tables.show(found.interval.high, 2)}]"
-        many = len(self.values(network, method, "asked").query("label == @label")) >= FEWEST
-        gains = [self.gain(network, method, over, label).interval.low for over in ("magnitude", "anew")]
-        beaten = many and method not in BASELINES and min(gains) > 0
+        if len(self._records(network, method, label)) < FEWEST:
+            return tables.show(found.estimate, 2)
+        shown = _short(found)
+        beaten = method not in BASELINES and self.beats(network, method, label)
         return f"<b>{shown}</b>" if beaten else shown
 
     def _placed(self, network: str, method: str) -> bool:
@@ -171,6 +180,7 @@ class Study:
                 own = method not in BASELINES
                 line = {("", "network"): network, ("", "method"): TITLES[method],
                         ("fitting score", "trained"): _short(self.score(network, method, "asked")),
+                        ("fitting score", "chance"): tables.show(self.score(network, method, "asked_chance").estimate, 2),
                         ("fitting score", "new weights"): _short(self.score(network, method, "asked", "anew")) if own else "–",
                         ("gain", "over |x|"): _short(self.gain(network, method), True) if method != "magnitude" else "–",
                         ("gain", "over new weights"): _short(self.gain(network, method, "anew"), True) if own else "–"}
@@ -207,6 +217,11 @@ class Study:
     def refusals(self) -> str:
         """What does not apply, with the reason, as Markdown."""
         told = [f"- {each.asked.network.name}, {TITLES[method]}: {why}" for each in self.scored for method, why in each.refused.items()]
+        for network in self.names:
+            own = self.table[(self.table["network"] == network) & self.table["method"].isin(CAMS)]
+            if len(own) and own["resolution"].iloc[0] > COARSEST:
+                told.append(f"- {network}, class activation maps: a value every {own['resolution'].iloc[0]:.2g} s cannot say when; the "
+                            "tables below show what that is worth.")
         return "**What is not given.**\n\n" + "\n".join(told) if told else ""
 
     def reading(self) -> str:
@@ -226,9 +241,9 @@ class Study:
         passed = [TITLES[method] for method, verdict in verdicts.items() if verdict]
         failed = [TITLES[method] for method, verdict in verdicts.items() if verdict is False]
         text = f"**{network}.** "
-        text += f"The checks are passed by {_list(passed)}. " if passed else "No method passes the checks. "
-        text += f"They are not passed by {_list(failed)}. " if failed else ""
-        if asked:
+        text += f"The checks are passed by {_list(passed)}. " if passed else "No method passes the checks. " if failed else ""
+        text += f"They are not passed by {_list(failed)}. " if passed and failed else ""
+        if failed or passed:
             best = max(asked, key=lambda method: self.score(network, method, "asked").estimate)
             gain = self.gain(network, best).interval
             highest = tables.show(self.score(network, best, "asked").estimate, 2)
@@ -239,8 +254,8 @@ class Study:
             apart = np.abs(np.subtract(*(self.values(network, method, "precision")["value"].to_numpy() for method in drawn))).max()
             text += ("Grad-CAM and HiResCAM are one map here, as behind a mean they must be. " if apart < 1e-6 else
                      "Grad-CAM and HiResCAM differ here: its head does more than take a mean. ")
-        if "grad_cam" in verdicts and network == readable("im_ecg"):
-            told = {True: "survives", False: "does not survive", None: "cannot be judged by"}[verdicts["grad_cam"]]
+        if verdicts.get("grad_cam") is not None and network == readable("im_ecg"):
+            told = "survives" if verdicts["grad_cam"] else "does not survive"
             text += f"The picture that this paper draws, Grad-CAM by lead, {told} the checks here. "
         return text.strip()
 
