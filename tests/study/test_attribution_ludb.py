@@ -43,9 +43,10 @@ def test_marks_that_were_not_set_are_left_out():
 
 
 def test_labels_are_read_from_the_published_lines():
-    catalog = pd.DataFrame({"record_id": ["1", "2", "3"], "path": ["a", "b", "c"], "statements": ["Atrial fibrillation", "Sinus rhythm", ""],
-                            "conduction": ["", "Incomplete right bundle branch block;I degree av block", "Complete left bundle branch block"],
-                            "extrasystoles": ["Ventricular extrasystole, type: single pvc", "", ""]})
+    catalog = pd.DataFrame({
+        "record_id": ["1", "2", "3"], "path": ["a", "b", "c"], "statements": ["Atrial fibrillation", "Sinus rhythm", ""],
+        "conduction": ["", "Incomplete right bundle branch block;I degree av block", "Complete left bundle branch block"],
+        "extrasystoles": ["Ventricular extrasystole, type: single pvc", "", ""]})
     found = attribution_ludb.carriers(catalog)
     assert list(zip(found["record_id"], found["label"], strict=True)) == [("1", "AF"), ("1", "PVC"), ("2", "I-AVB"), ("3", "LBBB")]
 
