@@ -42,6 +42,7 @@ ASKED = {"PAC": "pointing", "PVC": "pointing", "I-AVB": "phase", "LBBB": "phase"
 ABNORMAL = tuple(ASKED)
 CASCADE = (0.1, 0.5, 1.0)       # share of the layers whose weights are drawn anew
 FOLLOWED = ("grad_cam", "hires_cam", "gradient_x_input")        # cheap enough to be followed down the layers
+WITHIN_A_BEAT = 0.5     # seconds: a map of wider cells does not say where in the beat
 COARSEST = 1.0          # seconds: a map of wider cells can neither avoid a spike nor point at it
 DECOY = (0.04, 1.5, 0.06)       # width in seconds; height, times the largest deflection of its lead; how near a maximum counts, in seconds
 BATCH = 16
@@ -266,8 +267,9 @@ def _scores(asked: Asked, maps: Attribution) -> pd.DataFrame:
                  "resolution": maps.resolution_s}
         if maps.has_time:
             found |= dict(zip(("pointing", "pointing_chance"), faithfulness.pointing(curve, mask, fs), strict=True))
-            found |= dict(zip(("phase", "phase_chance"),
-                              faithfulness.phase_pointing(faithfulness.fold(curve, mask, bed.peaks(row), fs), fs), strict=True))
+            if maps.resolution_s <= WITHIN_A_BEAT:
+                folded = faithfulness.fold(curve, mask, bed.peaks(row), fs)
+                found |= dict(zip(("phase", "phase_chance"), faithfulness.phase_pointing(folded, fs), strict=True))
             found |= {"iou": faithfulness.iou_at_area(curve[kept], mask[kept]),
                       "ceiling": faithfulness.iou_ceiling(mask[kept], maps.resolution_s * fs),
                       "energy": faithfulness.energy_inside(curve[kept], mask[kept]), "energy_chance": mask[kept].mean(),
@@ -277,8 +279,9 @@ def _scores(asked: Asked, maps: Attribution) -> pd.DataFrame:
         # AF has no place of its own, its waves are in every gap between T and QRS: its score is the correlation. A constant map has none,
         # and scores what chance does.
         fitting = found.get(ASKED[label], np.nan)
-        found |= {"asked": 0.0 if label == "AF" and maps.has_time and np.isnan(fitting) else fitting,
-                  "asked_chance": found.get(f"{ASKED[label]}_chance", 0.0)}
+        fitting = 0.0 if label == "AF" and maps.has_time and np.isnan(fitting) else fitting
+        chance = 0.0 if label == "AF" else found.get(f"{ASKED[label]}_chance", np.nan)
+        found |= {"asked": fitting, "asked_chance": chance if np.isfinite(fitting) else np.nan}
         if maps.has_leads:
             found |= dict(zip(("lead", "lead_chance"), faithfulness.lead_score(share, bed.leads[row]), strict=True))
         rows.append(found)

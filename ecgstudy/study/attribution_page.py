@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -32,10 +32,10 @@ CLASSES_TOLD = (
     "out. [95 % interval over records.] Bold: above |x|, above the same method on new weights and above chance. Below five "
     "records no interval is given.")
 CHECKS_TOLD = (
-    "Fitting score: mean over classes of the table above. Likeness: rank correlation with the map of the same network whose last layers "
-    "have new weights; a dash where that map is constant or was not made. On the spike: largest values that go to a spike without "
-    "meaning, on premature beats. Survives: both gains and the one over chance are above zero, and the likeness at 100 % is below 0.5; "
-    "a dash for networks that were not trained.")
+    "Fitting score: mean over the classes of the table above for which the method has one; gains are on the same classes. Likeness: rank "
+    "correlation with the map of the same network whose last layers have new weights; a dash where that map is constant or was not made. "
+    "On the spike: largest values that go to a spike without meaning, on premature beats. Survives: both gains and the one over chance "
+    "are above zero, and the likeness at 100 % is below 0.5; a dash for networks that were not trained.")
 PLACES_TOLD = (
     "IoU at the area of the evidence, and the best that whole cells of this size can reach. Ends: the outer 0.4 s, 0.08 of the record, "
     "left out of all other scores. Leads: energy in the leads that show the class; a dash where a method cannot tell leads apart. A "
@@ -82,15 +82,14 @@ class Study:
         own = self.table[(self.table["network"] == network) & (self.table["method"] == method) & (self.table["weights"] == weights)]
         return own[["label", "record"]].assign(value=own[column] if column in own else np.nan).dropna()
 
-    def score(self, network: str, method: str, column: str, weights: str = "trained", label: str = "") -> Score:
-        """The mean over classes of the mean over records (of one class, if a label is given), with its bootstrap draws over records.
+    def score(self, network: str, method: str, column: str, weights: str = "trained", labels: Sequence[str] = ABNORMAL) -> Score:
+        """The mean over classes, those of `labels` that have a value, of the mean over records, with its bootstrap draws over records.
 
         All scores of one network are on the same draws, so that they subtract. NaN where there is nothing to average.
         """
         found = self.values(network, method, column, weights)
-        found = found[found["label"] == label] if label else found
         estimates, draws = [], []
-        for name in [each for each in ABNORMAL if (found["label"] == each).any()]:
+        for name in [each for each in labels if (found["label"] == each).any()]:
             values = found.loc[found["label"] == name, "value"].to_numpy(float)
             weight = patient_weights(np.arange(len(values)), REPLICATES, np.random.default_rng([len(values), ABNORMAL.index(name)]))
             estimates.append(values.mean())
@@ -99,20 +98,21 @@ class Study:
             return Score(float("nan"), np.full(REPLICATES, np.nan))
         return Score(float(np.mean(estimates)), np.mean(draws, axis=0))
 
-    def gain(self, network: str, method: str, over: str = "magnitude", label: str = "") -> Score:
-        """The fitting score of a method less that of |x|, or of the same method on new weights (over "anew")."""
-        own = self.score(network, method, "asked", label=label)
-        if over == "anew":
-            return own - self.score(network, method, "asked", "anew", label)
-        return own - self.score(network, over, "asked", label=label)
+    def gain(self, network: str, method: str, over: str = "magnitude", labels: Sequence[str] = ABNORMAL) -> Score:
+        """The fitting score of a method less that of |x|, of the same method on new weights (over "anew") or of chance (over "chance"),
+        on the classes for which the method has one."""
+        own = set(self.values(network, method, "asked")["label"])
+        labels = [label for label in labels if label in own]
+        others = {"anew": (method, "asked", "anew"), "chance": (method, "asked_chance", "trained")}
+        other = self.score(network, *others.get(over, (over, "asked", "trained")), labels=labels)
+        return self.score(network, method, "asked", labels=labels) - other
 
-    def beats(self, network: str, method: str, label: str = "") -> bool | None:
+    def beats(self, network: str, method: str, labels: Sequence[str] = ABNORMAL) -> bool | None:
         """Whether a map's fitting score is above |x|, above the same method on new weights and above chance, each with the lower end of
         its 95 % interval; None with fewer than FEWEST records, where an interval means nothing."""
-        if len(self._records(network, method, label)) < FEWEST:
+        if self._count(network, method, labels) < FEWEST:
             return None
-        chance = self.score(network, method, "asked", label=label) - self.score(network, method, "asked_chance", label=label)
-        lows = [chance.interval.low] + [self.gain(network, method, over, label).interval.low for over in ("magnitude", "anew")]
+        lows = [self.gain(network, method, over, labels).interval.low for over in ("magnitude", "anew", "chance")]
         return None if np.isnan(lows).any() else min(lows) > 0
 
     def survives(self, network: str, method: str) -> bool | None:
@@ -122,9 +122,9 @@ class Study:
         alike = self.score(network, method, "correlation_1").estimate
         return beats and not alike >= UNLIKE if trained else None
 
-    def _records(self, network: str, method: str, label: str = "") -> pd.DataFrame:
-        found = self.values(network, method, "asked")
-        return found[found["label"] == label] if label else found
+    def _count(self, network: str, method: str, labels: Sequence[str] = ABNORMAL) -> int:
+        """Records on which a method has a fitting score."""
+        return int(self.values(network, method, "asked")["label"].isin(labels).sum())
 
     # -- tables -----------------------------------------------------------------------------------------------------------
 
@@ -160,17 +160,17 @@ class Study:
         return tables.style(pd.DataFrame(lines), f"{self._which()} {CLASSES_TOLD}")
 
     def _cell(self, network: str, method: str, label: str) -> str:
-        found = self.score(network, method, "asked", label=label)
+        found = self.score(network, method, "asked", labels=[label])
         if np.isnan(found.estimate):
             return "–"
-        if len(self._records(network, method, label)) < FEWEST:
+        if self._count(network, method, [label]) < FEWEST:
             return tables.show(found.estimate, 2)
         shown = _short(found)
-        beaten = method not in BASELINES and self.beats(network, method, label)
+        beaten = method not in BASELINES and self.beats(network, method, [label])
         return f"<b>{shown}</b>" if beaten else shown
 
     def _placed(self, network: str, method: str) -> bool:
-        return len(self.values(network, method, "asked")) > 0
+        return self._count(network, method) > 0
 
     def check_table(self) -> Styler:
         """The sanity checks of every method on every network."""

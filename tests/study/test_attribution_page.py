@@ -151,6 +151,21 @@ def test_the_mean_over_classes_and_its_interval_are_those_of_a_loop():
     assert gain.high - gain.low < 1e-9
 
 
+def test_a_gain_is_taken_on_the_classes_that_the_method_has():
+    found = made_up({"grad_cam": (0.9, 0.3), "magnitude": (0.5, 0.5)})
+    own = (found.table["method"] == "grad_cam") & (found.table["label"] == "RBBB")
+    found.table.loc[own, ["asked", "asked_chance"]] = np.nan
+    found.table.loc[(found.table["method"] == "magnitude") & (found.table["label"] == "RBBB"), "asked"] = 0.0
+    assert found.gain("ResNet18", "grad_cam").estimate == pytest.approx(0.4)
+    own = found.score("ResNet18", "grad_cam", "asked").estimate
+    assert found.gain("ResNet18", "grad_cam", "chance").estimate == pytest.approx(own - 0.1)
+
+
+def test_cells_wider_than_a_beat_do_not_say_where_in_it(bed):
+    table = score_maps(knowing(bed), ("occlusion_beat",)).table
+    assert table.loc[table["label"] == "RBBB", "asked"].isna().all() and table.loc[table["label"] == "PVC", "asked"].notna().all()
+
+
 def test_tables_and_what_is_not_given():
     found = made_up({"grad_cam": (0.9, 0.3), "magnitude": (0.5, 0.5)})
     assert "a reason" in found.refusals() and "HiResCAM" in found.refusals()
