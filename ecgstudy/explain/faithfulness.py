@@ -1,12 +1,10 @@
-"""A map held against what is true: does its largest value, its energy, its area lie where the evidence lies?
+"""A map held against what is true: how much of its energy and area lies where the evidence lies, in time, in leads, in the beat?
 
 Every score takes one record's curve over time [T], not negative, and the samples that show the class, bool [T]. Tied values share a
 score among them, so that an empty or constant map scores what chance does, and a map of coarse cells is not helped by the order in
 which equal cells are read.
 
-Two traps set the defaults. A convolution's zero padding makes the ends of a record strange, and maxima gather there: the outer 0.4 s are
-left out. A tolerance wider than a wave hands the neighbouring wave's maximum to the evidence (with 80 ms the R-peak counts for the
-PR interval): it is 20 ms.
+Whether the largest value lies on the evidence, and the edges and the tolerance that all of this shares, stand in `localisation`.
 """
 
 from __future__ import annotations
@@ -18,9 +16,8 @@ from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
 from ecgstudy.errors import DataError
+from ecgstudy.explain.localisation import EDGE, widened
 
-TOLERANCE = 0.02        # seconds
-EDGE = 0.4              # seconds at each end that are not scored
 BEFORE, AFTER = 0.45, 0.55      # of the interval to the neighbouring R-peak that a folded beat takes in
 
 
@@ -30,20 +27,6 @@ def inner(n_samples: int, fs: float, edge: float = EDGE) -> np.ndarray:
     n = round(edge * fs)
     kept[n:n_samples - n] = True
     return kept
-
-
-def widened(mask: np.ndarray, n: int) -> np.ndarray:
-    """A mask [T] with n samples added at both ends of each of its spans."""
-    return np.convolve(mask, np.ones(2 * n + 1, int), mode="same") > 0 if n else np.asarray(mask, bool)
-
-
-def pointing(curve: np.ndarray, mask: np.ndarray, fs: float, *, tolerance: float = TOLERANCE, edge: float = EDGE) -> tuple[float, float]:
-    """Whether the largest value lies on the evidence (1 or 0; a share where several are largest), and the chance of a random place."""
-    _require(curve, mask)
-    kept = inner(len(curve), fs, edge)
-    right = widened(mask, round(tolerance * fs))[kept]
-    largest = curve[kept] == curve[kept].max()
-    return float(right[largest].mean()), float(right.mean())
 
 
 def at_edge(curve: np.ndarray, fs: float, edge: float = EDGE) -> float:
@@ -139,12 +122,13 @@ def fold(curve: np.ndarray, mask: np.ndarray, peaks: np.ndarray, fs: float, edge
     return Folded(offsets[reached] / fs, total[reached] / count[reached], marked[reached] / count[reached])
 
 
-def phase_pointing(folded: Folded, fs: float, tolerance: float = TOLERANCE) -> tuple[float, float]:
-    """As `pointing`, on the folded beat: the evidence is where at least half the beats show it. NaN where they nowhere do."""
+def phase_pointing(folded: Folded, fs: int) -> tuple[float, float]:
+    """Whether the largest value of the folded beat lies on the evidence (a share where several are largest), and the chance of that: the
+    evidence is where at least half the beats show it, with the tolerance of `localisation`. NaN where they nowhere do."""
     right = folded.share >= 0.5
     if not right.any():
         return float("nan"), float("nan")
-    right = widened(right, round(tolerance * fs))
+    right = widened(right[None], fs)[0]
     largest = folded.curve == folded.curve.max()
     return float(right[largest].mean()), float(right.mean())
 

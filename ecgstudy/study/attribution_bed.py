@@ -17,7 +17,7 @@ from ecgstudy.data.dataset import MILLIVOLT
 from ecgstudy.data.labels import CPSC_CLASSES, label_set
 from ecgstudy.data.synthetic import Settings, Simulation, draw_parameters, render, simulate, without
 from ecgstudy.errors import ConfigurationError, DataError
-from ecgstudy.explain import faithfulness
+from ecgstudy.explain import faithfulness, localisation
 from ecgstudy.explain.attribution import BASELINES, Attribution, attribute
 from ecgstudy.explain.perturbation import Curves, deletion_and_insertion, randomised
 from ecgstudy.models import build_model
@@ -161,11 +161,16 @@ def with_decoy(signals: np.ndarray, masks: np.ndarray, fs: int, rng: np.random.G
     width, height, reach = DECOY
     time, places = np.arange(signals.shape[2]), []
     for mask in masks:
-        free = faithfulness.inner(len(mask), fs) & ~faithfulness.widened(mask, round(2 * reach * fs))
+        free = faithfulness.inner(len(mask), fs) & ~spread(mask, round(2 * reach * fs))
         places.append(rng.choice(np.flatnonzero(free) if free.any() else np.flatnonzero(faithfulness.inner(len(mask), fs))))
     spike = np.exp(-0.5 * ((time - np.array(places)[:, None]) / (width * fs / 2)) ** 2)                 # [R, T]
     tallest = height * np.abs(signals - np.median(signals, axis=2, keepdims=True)).max(axis=2, keepdims=True)   # [R, L, 1]
     return (signals + tallest * spike[:, None]).astype(signals.dtype), np.array(places) / fs
+
+
+def spread(mask: np.ndarray, n: int) -> np.ndarray:
+    """A mask [T] with n more samples at both ends of each of its spans."""
+    return np.convolve(mask, np.ones(2 * n + 1, int), mode="same") > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +271,8 @@ def _scores(asked: Asked, maps: Attribution) -> pd.DataFrame:
         found = {"method": maps.method, "label": label, "record": int(row), "fall": float(asked.fall[row]),
                  "resolution": maps.resolution_s}
         if maps.has_time:
-            found |= dict(zip(("pointing", "pointing_chance"), faithfulness.pointing(curve, mask, fs), strict=True))
+            found |= {"pointing": localisation.pointing(curve[None], mask[None], fs)[0],
+                      "pointing_chance": localisation.chance_of_pointing(mask[None], fs)[0]}
             if maps.resolution_s <= WITHIN_A_BEAT:
                 folded = faithfulness.fold(curve, mask, bed.peaks(row), fs)
                 found |= dict(zip(("phase", "phase_chance"), faithfulness.phase_pointing(folded, fs), strict=True))
@@ -302,6 +308,7 @@ def _decoys(asked: Asked, method: str) -> np.ndarray:
     for row, curve in zip(rows, maps.over_time(), strict=True):
         near = np.zeros(len(curve), bool)
         near[round(asked.bed.spike[row] * asked.bed.fs)] = True
-        caught.append(faithfulness.pointing(curve, near, asked.bed.fs, tolerance=max(DECOY[2], maps.resolution_s / 2))[0])
+        near = spread(near, round(max(DECOY[2], maps.resolution_s / 2) * asked.bed.fs))
+        caught.append(localisation.pointing(curve[None], near[None], asked.bed.fs)[0])
     found[premature] = caught
     return found

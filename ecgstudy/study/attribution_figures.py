@@ -16,7 +16,7 @@ from ecgstudy.study.attribution_page import Study
 from ecgstudy.study.figures import GREY, INK, STYLE
 
 SHOWN = 5.0                     # seconds of the methods side by side
-TALL, LOW = 14.0, 4.0           # mm of the trace's panel to its lower and upper edge, and of one strip
+TALL, LOW = 15.0, 4.0           # mm of the trace's panel to its lower and upper edge, and of one strip
 COLOURS = {"grad_cam": "#1f5fa8", "hires_cam": "#56b4e9", "gradient_x_input": "#d55e00", "integrated_gradients": "#b3541e",
            "occlusion_beat": "#2e9e5b", "magnitude": "#222222", "random": "#9a9a9a"}
 EVIDENCE = "#2f7fd0"
@@ -113,9 +113,7 @@ def side_by_side(found: Study, label: str) -> Figure:
 def _paper(axis: Axes, left: float, zero: float, trace: np.ndarray, fs: float, start: float) -> None:
     """A trace on its millimetre grid."""
     right = left + 25 * SHOWN
-    for step, colour in ((1, ecg_page.FINE), (5, ecg_page.COARSE)):
-        axis.vlines(np.arange(left, right + 0.5, step), zero - TALL, zero + TALL, color=colour, lw=0.4, zorder=0)
-        axis.hlines(np.arange(zero - TALL + TALL % 5, zero + TALL + 0.1, step), left, right, color=colour, lw=0.4, zorder=0)
+    ecg_page.grid(axis, left, right, zero - TALL, zero + TALL)
     part = trace[round(start * fs):round((start + SHOWN) * fs)]
     height = np.clip(10 * (part - np.median(trace)), -TALL, TALL)
     axis.plot(left + 25 * np.arange(len(part)) / fs, zero + height, color=INK, lw=1, zorder=3)

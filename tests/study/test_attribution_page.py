@@ -9,7 +9,6 @@ from torch import nn
 
 from ecgstudy.data.labels import CPSC_CLASSES
 from ecgstudy.errors import ConfigurationError, DataError
-from ecgstudy.explain import faithfulness
 from ecgstudy.study import attribution_bed, attribution_figures, attribution_page
 from ecgstudy.study.attribution_bed import ABNORMAL, REMOVED, Asked, Network, make_bed, networks, record_list, score_maps, with_decoy
 from ecgstudy.study.attribution_page import Study
@@ -203,7 +202,3 @@ def test_figures(bed):
 def test_words_without_recordings(monkeypatch, tmp_path):
     monkeypatch.setenv("ECGSTUDY_DATA", str(tmp_path))
     assert "LUDB is not on this machine" in attribution_page.on_recordings(made_up({"magnitude": (0.5, 0.5)}))
-
-
-def test_the_edge_and_tolerance_are_those_of_the_page():
-    assert (faithfulness.TOLERANCE, faithfulness.EDGE) == (0.02, 0.4)
