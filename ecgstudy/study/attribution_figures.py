@@ -91,10 +91,7 @@ def side_by_side(found: Study, label: str) -> Figure:
                 strips.append((TITLES[method], maps.over_time()[0]))
     width, height = 36 + 25 * SHOWN + 4, 8 + 2 * TALL + LOW * len(strips) + 10
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(9.5, 9.5 * height / width), facecolor="white")
-        axis = figure.add_axes((0, 0, 1, 1))
-        axis.set(xlim=(0, width), ylim=(0, height))
-        axis.set_axis_off()
+        figure, axis = ecg_page.sheet(width, height)
         zero = height - 8 - TALL
         _paper(axis, 36.0, zero, found.bed.simulation.signals[row, LEADS.index("II")], fs, start)
         for begin, end in _spans(found.bed.masks[row], fs):
@@ -103,9 +100,8 @@ def side_by_side(found: Study, label: str) -> Figure:
                 axis.fill_between([left, right], zero - TALL, zero + TALL, color=EVIDENCE, alpha=0.18, lw=0, zorder=1)
                 axis.vlines([left, right], 10, zero - TALL, color=EVIDENCE, lw=0.7, zorder=2)
         _strips(axis, strips, fs, start, zero - TALL)
-        axis.text(1, height - 4, f"{label}: the evidence (blue) and what each map marks. Lead II, 25 mm/s, 10 mm/mV", fontsize=10,
-                  va="center")
-        axis.text(36, 3.5, f"{SHOWN:g} s from second {start:.1f}. Each strip is drawn from zero to its own largest value in these seconds.",
+        axis.text(1, height - 4, f"{label}: the evidence (blue) and what each map marks", fontsize=10, va="center")
+        axis.text(1, 4, f"Lead II from second {start:.1f}, 25 mm/s, 10 mm/mV. Each strip: from zero to its own largest value here.",
                   fontsize=8, va="center", color=INK)
         return figure
 

@@ -237,6 +237,8 @@ class Study:
 
     def _told(self, network: str) -> str:
         asked = [method for method in self.methods(network) if method not in BASELINES and self._placed(network, method)]
+        falls = self.table[self.table["network"] == network].groupby("label")["fall"].mean()
+        unused = [label for label in ABNORMAL if falls.get(label, 1.0) <= 0]
         verdicts = {method: self.survives(network, method) for method in asked}
         passed = [TITLES[method] for method, verdict in verdicts.items() if verdict]
         failed = [TITLES[method] for method, verdict in verdicts.items() if verdict is False]
@@ -249,6 +251,9 @@ class Study:
             highest = tables.show(self.score(network, best, "asked").estimate, 2)
             text += (f"The highest fitting score has {TITLES[best]}, {highest}; over |x| that is {tables.show(gain.estimate, 2, True)} "
                      f"[{tables.show(gain.low, 2, True)}, {tables.show(gain.high, 2, True)}]. ")
+        if unused and (failed or passed):
+            text += (f"Taking the marked evidence out does not lower its logit of {_list(unused)}: there the network is right for another "
+                     "reason, and a map that does not mark that evidence is not wrong. ")
         drawn = [method for method in CAMS if method in verdicts]
         if len(drawn) == 2:
             apart = np.abs(np.subtract(*(self.values(network, method, "precision")["value"].to_numpy() for method in drawn))).max()

@@ -105,7 +105,7 @@ def test_only_correct_records_are_scored(bed):
 def made_up(values):
     """A study of one network and twelve records of two classes whose fitting scores are given: {method: (trained, anew)}."""
     rows = [{"network": "ResNet18", "method": method, "weights": weights, "label": ("PVC", "RBBB")[i % 2], "record": i,
-             "asked": value + 0.01 * (i // 2), "asked_chance": 0.1, "precision": value, "resolution": 0.01, "correlation_1": 0.1}
+             "asked": value + 0.01 * (i // 2), "asked_chance": 0.1, "precision": value, "fall": (2.0, -0.1)[i % 2], "resolution": 0.01, "correlation_1": 0.1}
             for method, pair in values.items() for weights, value in zip(("trained", "anew"), pair, strict=True) for i in range(12)]
 
     class Told:
@@ -128,6 +128,7 @@ def test_a_map_survives_where_it_beats_magnitude_new_weights_and_chance(values, 
     assert ("<b>" in found.class_table().to_html()) == verdict
     assert ("No method passes" in found.reading()) != verdict
     assert found.gain("ResNet18", "grad_cam").estimate == pytest.approx(values["grad_cam"][0] - values["magnitude"][0])
+    assert "does not lower its logit of RBBB:" in found.reading()
 
 
 def test_a_map_like_that_of_new_weights_or_of_a_fresh_network_is_not_passed():
