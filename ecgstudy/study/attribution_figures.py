@@ -17,10 +17,10 @@ from ecgstudy.study.figures import GREY, INK, STYLE
 
 SHOWN = 5.0                     # seconds of the methods side by side
 TALL, LOW = 15.0, 4.0           # mm of the trace's panel to its lower and upper edge, and of one strip
-COLOURS = {"grad_cam": "#1f5fa8", "hires_cam": "#56b4e9", "gradient_x_input": "#d55e00", "integrated_gradients": "#b3541e",
+COLOURS = {"grad_cam": "#1f5fa8", "hires_cam": "#56b4e9", "gradient_x_input": "#d55e00", "integrated_gradients": "#aa3377",
            "occlusion_beat": "#2e9e5b", "magnitude": "#222222", "random": "#9a9a9a"}
 EVIDENCE = "#2f7fd0"
-DASHES = {"magnitude": "--", "random": ":"}
+DASHES = {"hires_cam": (0, (2, 2)), "magnitude": "--", "random": ":"}
 
 
 def pictured() -> list[str]:
@@ -146,13 +146,14 @@ def deletion_and_insertion(found: Study) -> Figure:
                 for axis, probability in zip(column, (curves.deletion, curves.insertion), strict=True):
                     mean = np.mean([probability[target == k].mean(axis=0) for k in np.unique(target)], axis=0)
                     axis.plot(100 * curves.share, mean, label=TITLES[method], **style)
-            column[0].set_title(each.asked.network.name)
+            network = each.asked.network
+            column[0].set_title(network.name if network.trained else f"{network.name}\n({network.told})")
             column[1].set_xlabel("% of the record")
         for axis, label in zip(axes[:, 0], ("deleted: P(class)", "inserted: P(class)"), strict=True):
             axis.set(ylabel=label, ylim=(0, 1), xlim=(0, 100), xticks=[0, 50, 100])
         named = {text: line for column in axes.T for line, text in zip(*column[0].get_legend_handles_labels(), strict=True)}
         if named:
             figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4, fontsize=9)
-        told = ", ".join(sorted({each.asked.network.told for each in shown})) or "nothing is scored"
-        figure.suptitle(f"When the marked parts are gone, or alone ({told})", fontsize=11, x=0.01, ha="left")
+        told = ", ".join(sorted({each.asked.network.told for each in shown if each.asked.network.trained}))
+        figure.suptitle("When the marked parts are gone, or alone" + f" ({told})" * bool(told), fontsize=11, x=0.01, ha="left")
         return figure

@@ -105,7 +105,8 @@ def test_only_correct_records_are_scored(bed):
 def made_up(values):
     """A study of one network and twelve records of two classes whose fitting scores are given: {method: (trained, anew)}."""
     rows = [{"network": "ResNet18", "method": method, "weights": weights, "label": ("PVC", "RBBB")[i % 2], "record": i,
-             "asked": value + 0.01 * (i // 2), "asked_chance": 0.1, "precision": value, "fall": (2.0, -0.1)[i % 2], "resolution": 0.01, "correlation_1": 0.1}
+             "asked": value + 0.01 * (i // 2), "asked_chance": 0.1, "precision": value, "resolution": 0.01, "correlation_1": 0.1,
+             "fall": (2.0, -0.1)[i % 2]}
             for method, pair in values.items() for weights, value in zip(("trained", "anew"), pair, strict=True) for i in range(12)]
 
     class Told:
