@@ -1,0 +1,121 @@
+"""Page 11 on recordings: where in the beat the maps lie, by the P, QRS and T boundaries that cardiologists marked in LUDB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from pandas.io.formats.style import Styler
+
+from ecgstudy import files
+from ecgstudy.data import ludb
+from ecgstudy.data.dataset import MILLIVOLT
+from ecgstudy.data.labels import CPSC_CLASSES
+from ecgstudy.data.prepare import FS, N_SAMPLES, condition
+from ecgstudy.errors import ConfigurationError
+from ecgstudy.explain.attribution import attribute
+from ecgstudy.leads import LEADS
+from ecgstudy.study import tables
+from ecgstudy.study.attribution_bed import TITLES, Network
+from ecgstudy.train.seeds import torch_generator
+
+# label -> the catalog's column and how a published line begins, in small letters; ST shifts are not labelled as such in LUDB
+CARRIED = {"AF": ("statements", "atrial fibrillation"), "I-AVB": ("conduction", "i degree av block"),
+           "LBBB": ("conduction", "complete left bundle branch block"), "RBBB": ("conduction", "complete right bundle branch block"),
+           "PAC": ("extrasystoles", "atrial extrasystole"), "PVC": ("extrasystoles", "ventricular extrasystole")}
+PARTS = ("P", "PR", "QRS", "T", "rest")
+EXPECTED = {"AF": ("rest",), "I-AVB": ("P", "PR"), "LBBB": ("QRS",), "RBBB": ("QRS",), "PAC": ("P", "PR", "QRS"), "PVC": ("QRS", "T")}
+MAJORITY = 6            # leads that must show a wave at a sample
+METHODS = ("grad_cam", "hires_cam", "gradient_x_input", "magnitude")
+
+
+def source() -> Path | None:
+    """The folder of LUDB, or None where it is not on this machine."""
+    roots = [Path(os.environ["ECGSTUDY_DATA"]).expanduser()] if os.environ.get("ECGSTUDY_DATA") else []
+    return next((root / "ludb" for root in (*roots, files.home() / "data") if (root / "ludb" / "ludb.csv").is_file()), None)
+
+
+def carriers(catalog: pd.DataFrame) -> pd.DataFrame:
+    """Each recording that carries a class of the nine, once a class: record_id, path, label."""
+    rows = [{"record_id": row["record_id"], "path": row["path"], "label": label}
+            for _, row in catalog.iterrows() for label, (column, start) in CARRIED.items()
+            if any(line.lower().startswith(start) for line in row[column].split(";"))]
+    return pd.DataFrame(rows, columns=["record_id", "path", "label"])
+
+
+def parts_of(waves: pd.DataFrame) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The samples [T] of each part of the beat at 100 Hz, and those between the first and the last mark, which alone are read.
+
+    A sample belongs to a wave where at least half the leads show it. PR runs from the end of a P wave to the onset of the QRS after it,
+    at most 0.3 s. Every sample that is read belongs to one part.
+    """
+    votes = {wave: np.zeros((len(LEADS), N_SAMPLES), bool) for wave in ("P", "PR", "QRS", "T")}
+    marked = waves.dropna(subset=["onset", "offset"])
+    for lead, own in marked.groupby("lead"):
+        own = own.sort_values("onset")
+        for wave, begin, end in own[["wave", "onset", "offset"]].itertuples(index=False):
+            votes[wave][LEADS.index(lead), round(begin * FS):round(end * FS) + 1] = True
+        starts = own.loc[own["wave"] == "QRS", "onset"].to_numpy()
+        for end in own.loc[own["wave"] == "P", "offset"]:
+            later = starts[(starts > end) & (starts < end + 0.3)]
+            if len(later):
+                votes["PR"][LEADS.index(lead), round(end * FS):round(later[0] * FS)] = True
+    read = np.zeros(N_SAMPLES, bool)
+    if len(marked):
+        read[round(marked["onset"].min() * FS):round(marked["offset"].max() * FS) + 1] = True
+    found, taken = {}, ~read
+    for part in ("QRS", "P", "T", "PR"):                                                            # the first that claims a sample
+        found[part] = (votes[part].sum(axis=0) >= MAJORITY) & ~taken
+        taken = taken | found[part]
+    return found | {"rest": read & ~taken}, read
+
+
+def measure(networks: Sequence[Network], folder: Path, methods: Sequence[str]) -> pd.DataFrame:
+    """One row a network, method, class and recording on which the network ranks the class first: for each part of the beat its share
+    of the map over its share of the time that is read, `density_PART`."""
+    records, rows = carriers(ludb.catalog(folder)), []
+    signals = {path: condition(ludb.read_ludb_record(path))[0] / MILLIVOLT for path in dict.fromkeys(records["path"])}  # [L, T] mV
+    parts = {name: parts_of(ludb.boundaries(name, folder)) for name in dict.fromkeys(records["record_id"])}
+    for network in networks:
+        x = network.scaled(np.stack([signals[path] for path in records["path"]]).astype(np.float32))                    # [R, L, T]
+        with torch.no_grad():
+            first = torch.cat([network.model(part) for part in x.split(32)]).argmax(dim=1).numpy()
+        k = records["label"].map(CPSC_CLASSES.index).to_numpy()
+        right = np.flatnonzero(first == k)
+        for method in methods if len(right) else ():
+            try:
+                maps = attribute(network.model, x[right], torch.from_numpy(k[right]), method, generator=torch_generator(0), fs=FS)
+            except ConfigurationError:
+                continue
+            for row, curve in zip(right, maps.over_time(), strict=True):
+                found, read = parts[records["record_id"][row]]
+                total = curve[read].sum()
+                if not total > 0:
+                    continue
+                density = {f"density_{part}": curve[mask].sum() / total / mask[read].mean() if mask.any() else np.nan
+                           for part, mask in found.items()}
+                label = records["label"][row]
+                own = np.logical_or.reduce([found[part] for part in EXPECTED[label]])
+                rows.append({"network": network.name, "method": method, "label": label, "record": records["record_id"][row],
+                             "expected": curve[own].sum() / total / own[read].mean() if own.any() else np.nan} | density)
+    return pd.DataFrame(rows)
+
+
+def table(found: pd.DataFrame) -> Styler:
+    """Mean density in each part of the beat by network, method and class; the parts where the evidence is expected in bold."""
+    if not len(found):
+        return tables.style(pd.DataFrame(), "No network of this page ranks a class first on a recording of LUDB that carries it.")
+    lines = []
+    for (network, method, label), group in found.groupby(["network", "method", "label"], sort=False):
+        line = {"network": network, "method": TITLES[method], "class": label, "recordings": len(group)}
+        for part in PARTS:
+            shown = tables.show(group[f"density_{part}"].mean(), 2)
+            line[part] = f"<b>{shown}</b>" if part in EXPECTED[label] else shown
+        lines.append(line)
+    return tables.style(pd.DataFrame(lines), "LUDB: the share of a map in each part of the beat over that part's share of the time; 1 is "
+                                             "an even map. Only recordings on which the network ranks the class first. Bold: where the "
+                                             "evidence of the class is expected. A dash: the recordings have no such part.")
