@@ -19,7 +19,7 @@ from ecgstudy.data.labels import SIMULATED, label_set
 from ecgstudy.errors import RunError
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.study import figures, tables
-from ecgstudy.study.comparison import SIGNIFICANT, Row, compare
+from ecgstudy.study.comparison import FEWEST_SEEDS, SIGNIFICANT, Row, compare
 from ecgstudy.study.complexity import NetworkCost, network_cost
 from ecgstudy.study.ledger import Run
 from ecgstudy.study.profiles import Profile, profile
@@ -153,12 +153,13 @@ def _decided(rows: Sequence[Row], baseline: str) -> str:
         f"**What can be concluded.** On macro-AUROC none of the others can be told from `{baseline}` here.")
     if undecided and told:
         text += f" Undecided: {', '.join(undecided)}."
-    near = [f"`{value}` ({tables.show_interval(found.interval, signed=True)})" for value, found in compared
-            if found.verdict == "undecided" and found.p_holm < SIGNIFICANT]
+    near = {value: found for value, found in compared if found.verdict == "undecided" and found.p_holm < SIGNIFICANT}
     if near:
-        n_seeds = min(found.n_seeds for _, found in compared)
-        text += (f" The patients alone would separate {', '.join(near)}, but with {n_seeds} seed{'s' * (n_seeds > 1)} this is not told "
-                 "apart from the luck of a seed, so no verdict is given.")
+        told = ", ".join(f"`{value}` ({tables.show_interval(found.interval, signed=True)})" for value, found in near.items())
+        n_seeds = min(found.n_seeds for found in near.values())
+        why = (f"with {n_seeds} seed{'s' * (n_seeds > 1)} this is not told apart from the luck of a seed" if n_seeds < FEWEST_SEEDS else
+               "not every seed points the same way")
+        text += f" The patients alone would separate {told}, but {why}, so no verdict is given."
     return text
 
 
