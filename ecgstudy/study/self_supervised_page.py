@@ -258,7 +258,7 @@ class Noise:
                 ax.axhline(0, color=GREY, lw=0.8)
                 ax.grid(axis="y", color="#e5e5e5", lw=0.8)
             axes[0, 0].set_ylabel("change of macro-AUROC")
-            figure.supxlabel("times the noise of a resting record", fontsize=10)
+            axes[0, len(methods) // 2].set_xlabel("times the noise of a resting record")
             handles = [plt.Line2D([], [], color=colour, marker=MARKS[i], label=WAY_NAMES[way])
                        for i, (way, colour) in enumerate(COLOURS.items())]
             figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9)
