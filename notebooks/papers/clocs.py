@@ -67,7 +67,7 @@ paper_page.size_table(page)
 
 # %%
 found = page.compare()
-display(found.score_table(), pretraining.history_table(found, list(clocs.schemes_of(found).values())))
+display(found.score_table(), pretraining.history_table(found, list(clocs.schemes_of(found).values())), clocs.patients_table(found))
 clocs.reported_table()
 
 # %% mystnb={"figure": {"name": "fig-clocs-scores", "caption": "Test scores of the network from scratch, of its pretrained versions, and of the baseline. Blue: mean over seeds with its 95 % interval over patients; small strokes: single seeds."}, "image": {"alt": "Dot plot with one row for each network: macro-AUROC on the left, macro-F1 on the right, with 95 % intervals."}}
@@ -95,11 +95,10 @@ clocs.views_figure(seen, found)
 # several recordings, side by side; a box is one patient, and off its diagonal are different recordings of the same heart. The scale is the same everywhere. Fresh weights are not a picture of chance: all views lie
 # between 0 and 1 and the last layer adds the same constant to all, so embeddings may point nearly the same way whatever the record. What they tell apart all the same, the next picture shows.
 #
-# The table counts how often the patient term of the loss is there at all. In CPSC2018, Chapman and the simulated records every recording is a patient of its own, so the term never appears there, and
+# A table under the scores counts how often the patient term of the loss is there at all. In CPSC2018, Chapman and the simulated records every recording is a patient of its own, so the term never appears there, and
 # the matrix of patients is left out. PTB-XL has patients who came back; the question is how often a shuffled batch holds two of their recordings.
 
 # %% mystnb={"figure": {"name": "fig-clocs-matrices", "caption": "Cosines between validation records before (first row) and after pretraining. Left: two halves of lead II. Middle: leads II and V5 at one time. Right, where there are any: recordings of patients with several, each patient in a box."}, "image": {"alt": "A grid of square heat maps, one row for each network, the untrained one first, and a column each for time, leads and, where there are any, returning patients."}}
-display(clocs.patients_table(found))
 clocs.matrix_figure(seen)
 
 # %% [markdown]

@@ -31,6 +31,8 @@ def complaints(notebook: dict) -> list[str]:
     if len(code) > CODE_CELLS:
         found.append(f"{len(code)} code cells")
     for cell in code:
+        if cell["metadata"].get("mystnb", {}).get("figure") and "display(" in source(cell):
+            found.append("a named figure's cell that shows more than the figure")
         if len(source(cell).splitlines()) > CELL_LINES:
             found.append("a cell that is too long")
         for node in ast.walk(ast.parse(source(cell))):
