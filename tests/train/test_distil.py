@@ -155,7 +155,7 @@ def test_the_teacher_is_byte_identical_after_steps_and_the_student_and_the_proje
         optimizer.zero_grad()
         found["loss"].backward()
         optimizer.step()
-        losses.append(float(found["loss"]))
+        losses.append(found["loss"].item())
     after = pupil.state_dict()
     moved = {name for name in after if not torch.equal(after[name], before[name])}
     assert not any(name.startswith("teacher") for name in moved) and np.isfinite(losses).all()
