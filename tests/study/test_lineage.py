@@ -186,15 +186,12 @@ def test_a_pupil_of_one_lead_learns_from_a_teacher_that_stays_as_it_is(tiny):
     x = torch.randn(2, 12, 1000, generator=torch.Generator().manual_seed(0))
     changed = x.clone()
     changed[:, 1:] = 0
-    assert torch.equal(student(x), student(changed)) and run.experiment.leads == ("I",)
+    torch.testing.assert_close(student(changed), student(x), atol=1e-5, rtol=0)      # the other leads do not reach it
+    changed[:, 0] = 0
+    assert not torch.allclose(student(changed), student(x), atol=1e-2) and run.experiment.leads == ("I",)
     alone = dataclasses.replace(both, objective="supervised", objective_settings=(), teacher=None)
-    assert not torch.equal(stored(both, tiny)["model.head.2.weight" if "model.head.2.weight" in after else list(after)[-2]],
-                           _weights_of(alone, tiny, list(after)[-2]))
-
-
-def _weights_of(experiment, tiny, name):
-    runs.run(experiment, tiny)
-    return stored(experiment, tiny)[name]
+    runs.run(alone, tiny)
+    assert any(not torch.equal(value, after[name]) for name, value in stored(alone, tiny).items())
 
 
 def test_a_killed_pupil_goes_on_to_the_same_weights(tiny, tmp_path, monkeypatch):
