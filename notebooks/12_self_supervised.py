@@ -43,7 +43,7 @@ missing = "train"  # runs not made yet: train them, or only name them
 #
 # and the last is a regression on the hidden patches. What each method's published code gets wrong, and what is put right here, stands on its own page.
 #
-# **The protocol.** Pretraining reads the recordings of folds 1–8, whatever their labels; fold 9 tells, by the same loss, which epoch to keep; fold 10 stays closed. Then the
+# **The protocol.** Pretraining reads the recordings of folds 1–8 that belong to the task, and not their labels; fold 9 tells, by the same loss, which epoch to keep; fold 10 stays closed. Then the
 # encoder is handed on in two ways. As a *probe* it stays as it is, byte for byte, its normalisation in evaluation mode, and only a head learns. Or *everything*
 # is trained, at a quarter of the usual rate. Beside both stands the same network *from scratch*, with the same labels, for as many epochs. The records whose labels are
 # used are drawn once and nested: those of one per cent are among those of ten. Fewer records make shorter epochs, so there are up to ten times as many.

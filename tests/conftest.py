@@ -82,3 +82,12 @@ def made_run(experiment):
         return run
 
     return make
+
+
+@pytest.fixture
+def made_runs(made_run):
+    """Makes runs of a given skill under each name: `made_runs({name: skill}, n_seeds)` gives them and the plan that names them."""
+    def make(skills, n_seeds):
+        runs = {(name, seed): made_run(name, seed, skill) for name, skill in skills.items() for seed in range(n_seeds)}
+        return list(runs.values()), {run.experiment: name for (name, _), run in runs.items()}
+    return make

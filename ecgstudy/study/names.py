@@ -16,12 +16,11 @@ NAMES = {"mhsa": "MHSA (full)", "bi_level_routing": "bi-level routing", "hilo": 
          "st_mem": "ST-MEM", "mvkt_ecg": "MVKT-ECG", "xresnet1d": "XResNet1d-50",
          "cpe": "CPE", "lepe": "LePE, 3 tokens", "lepe_5": "LePE, 5 tokens", "value": "V + DWConv(V)"}
 
-
-# The runs of page 12, METHOD_way_percent
-for _method, _name in {"cpc": "CPC", "cmsc": "CMSC", "cmlc": "CMLC", "cmsmlc": "CMSMLC", "st_mem": "ST-MEM", "cpc_ssl": "CPC network",
-                       "clocs": "CLOCS"}.items():
-    for _way, _said in {"probe": "head alone", "tuned": "tuned", "scratch": "from scratch"}.items():
-        NAMES |= {f"{_method}_{_way}_{_percent}": f"{_name}, {_said}, {_percent} %" for _percent in (1, 10, 100)}
+# The runs of page 12 are named METHOD_way_percent, from scratch NETWORK_scratch_percent
+METHOD_NAMES = {"cpc": "CPC", "cmsc": "CMSC", "cmlc": "CMLC", "cmsmlc": "CMSMLC", "st_mem": "ST-MEM"}
+NAMES |= {f"{method}_{way}_{percent}": f"{name}, {said}, {percent} %"
+          for method, name in (METHOD_NAMES | {"cpc_ssl": "CPC network", "clocs": "CLOCS"}).items()
+          for way, said in (("probe", "head alone"), ("tuned", "tuned"), ("scratch", "from scratch")) for percent in (1, 10, 100)}
 
 
 def readable(name: str) -> str:

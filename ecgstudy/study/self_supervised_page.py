@@ -19,6 +19,7 @@ from ecgstudy.study import figures, pretraining, tables
 from ecgstudy.study.axis_page import AxisPage, Comparison, provenance, save_picture
 from ecgstudy.study.comparison import FEWEST_SEEDS, Row, compare
 from ecgstudy.study.figures import GREY, INK, MARKS, STYLE
+from ecgstudy.study.names import METHOD_NAMES
 from ecgstudy.study.probes import CLEAN, Probe, Probing, Score, macro_auroc, probe_all
 from ecgstudy.study.request import read_request
 from ecgstudy.study.self_supervised_plan import METHODS, PERCENTS, rows_of
@@ -27,7 +28,6 @@ from ecgstudy.study.variants import axis
 NOISE = (2.0, 5.0, 10.0)            # times the noise of a resting record
 COLOURS = {"scratch": INK, "probe": "#d98200", "tuned": "#1f5fa8"}
 WAY_NAMES = {"scratch": "from scratch", "probe": "pretrained, head alone trained", "tuned": "pretrained, then all trained"}
-METHOD_NAMES = {"cpc": "CPC", "cmsc": "CMSC", "cmlc": "CMLC", "cmsmlc": "CMSMLC", "st_mem": "ST-MEM"}
 
 
 def ask(namespace: Mapping[str, Any]) -> SelfSupervised:

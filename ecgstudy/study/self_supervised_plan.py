@@ -3,8 +3,9 @@
 A run's name is `METHOD_way_percent`: `cpc_probe_10` is CPC's encoder left as it was pretrained, with a head trained on a tenth of the
 labels. From scratch the name begins with the network: `cpc_ssl_scratch_10`.
 
-Pretraining sees all records of the training folds; labels are those of the profile's training records, of which fewer than all are the
-first of the same draw. Fewer labels make shorter epochs, so there are more of them, up to `MOST_EPOCHS` times as many.
+Pretraining sees all records of the training folds that belong to the task; labels are those of the profile's training records, of
+which fewer than all are the first of the same draw. Fewer labels make shorter epochs, so there are more of them, up to `MOST_EPOCHS`
+times as many.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ WAYS = ("scratch", "probe", "tuned")
 MOST_EPOCHS = {1: 10, 10: 3, 100: 1}        # percent of the labels -> how many times the profile's epochs
 PRETRAINING_EPOCHS = {"smoke": 1, "quick": 5, "full": 50}
 PRETRAINING_RATE = 1e-3
-TUNING_RATE = 0.25          # of the rate from scratch: an encoder that has learnt is moved with care, as in all three papers
+TUNING_RATE = 0.25          # of the rate from scratch: an encoder that has learnt is moved with care; the share is this study's
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,10 @@ VIEWS = {"six_views": 2.5, "view_V1_V2_bce": 1.0, "view_V1_V2_kd": 1.4, "view_V1
 
 
 @pytest.fixture
-def lesson(made_run, tmp_path, monkeypatch):
+def lesson(made_runs, tmp_path, monkeypatch):
     """The page with runs of a given skill under each of its names."""
     def make(skills, n_seeds=3, n_replicates=60):
-        runs, plan = [], {}
-        for name, skill in skills.items():
-            for seed in range(n_seeds):
-                run = made_run(name, seed, skill)
-                runs.append(run)
-                plan[run.experiment] = name
+        runs, plan = made_runs(skills, n_seeds)
         asked = AxisPage(axis("distillation"), Request("13_distillation", "synthetic", "nine", profile("smoke"), tuple(range(n_seeds)),
                                                        {"networks": tuple(skills)}, "name"))
         asked.__dict__["plan"] = plan

@@ -12,15 +12,10 @@ from ecgstudy.study.variants import axis
 
 
 @pytest.fixture
-def page(made_run):
+def page(made_runs):
     """MINA's page with runs of a given skill under each of its names."""
     def make(skills, n_seeds=3):
-        runs, plan = [], {}
-        for name, skill in skills.items():
-            for seed in range(n_seeds):
-                run = made_run(name, seed, skill)
-                runs.append(run)
-                plan[run.experiment] = name
+        runs, plan = made_runs(skills, n_seeds)
         asked = AxisPage(axis("mina"), Request("notebooks/papers/mina", "synthetic", "nine", profile("smoke"), tuple(range(n_seeds)),
                                                {"networks": tuple(skills)}, "name"))
         asked.__dict__["plan"] = plan
