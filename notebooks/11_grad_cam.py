@@ -29,9 +29,9 @@ methods = "all"  # or some of them: grad_cam,integrated_gradients,magnitude
 #
 # With the last feature map $A$, the logit $z$ of the class, and $g = \partial z / \partial A$,
 #
-# $$\text{Grad-CAM} = \mathrm{ReLU}\Big(\sum_c \bar g_c\, A_c\Big),\qquad
-# \text{HiResCAM} = \mathrm{ReLU}\Big(\sum_c g_c \odot A_c\Big),\qquad
-# \text{IG} = x \odot \int_0^1 \frac{\partial z(\alpha x)}{\partial x}\, d\alpha .$$ (eq-maps)
+# $$\begin{aligned} \text{Grad-CAM} &= \mathrm{ReLU}\Big(\sum_c \bar g_c\, A_c\Big) \\
+# \text{HiResCAM} &= \mathrm{ReLU}\Big(\sum_c g_c \odot A_c\Big) \\
+# \text{IG} &= x \odot \int_0^1 \frac{\partial z(\alpha x)}{\partial x}\, d\alpha \end{aligned}$$ (eq-maps)
 #
 # | map | gives leads | gives time | source |
 # | --- | --- | --- | --- |
@@ -66,8 +66,8 @@ display(found.network_table(), Markdown(found.refusals()))
 # %% [markdown]
 # ## A picture like the papers'
 #
-# Grad-CAM of IM-ECG {cite:p}`tao2024`, the network here whose last map has a row for each lead, on the first simulated PVC of the list. The picture alone
-# cannot say whether it is right; the shading can.
+# Grad-CAM on the first simulated PVC of the list: of IM-ECG {cite:p}`tao2024`, whose last map has a row for each lead, where the page was run with it, else of the page's first
+# network, whose map is the same in every lead. The title says which. The picture alone cannot say whether it is right; the shading can.
 
 # %% mystnb={"figure": {"name": "fig-grad-cam-leads", "caption": "The first PVC of the record list as twelve leads at 25 mm/s and 10 mm/mV. Orange: Grad-CAM of its class, full colour the largest value of the whole map. Blue: where the evidence truly is, on the leads that show it."}, "image": {"alt": "Twelve-lead ECG on millimetre paper with orange bands of varying strength behind the traces and a blue band over the premature beat."}}
 pictured = attribution_figures.pictured()

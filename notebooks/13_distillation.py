@@ -40,8 +40,8 @@ missing = "train"  # runs not made yet: train them, or only name them
 # MVMS-Net's published loss compares two distributions *over* labels, as is usual where exactly one label is right. MVKT's compares, *for each* label, the two
 # probabilities that it is there:
 #
-# $$\text{soft-max form:}\quad p_T = \mathrm{softmax}(z / T),\qquad\qquad \text{Bernoulli form:}\quad \tfrac12\sum_c \mathrm{KL}\big((p^t_c, 1 - p^t_c)\,\|\,
-# (p^s_c, 1 - p^s_c)\big),\quad p_c = \sigma(z_c / T)$$ (eq-two-forms)
+# $$\begin{aligned} \text{soft-max form:}&\quad p_T = \mathrm{softmax}(z / T) \\ \text{Bernoulli form:}&\quad \tfrac12\sum_c \mathrm{KL}\big((p^t_c, 1 - p^t_c)\,\|\,
+# (p^s_c, 1 - p^s_c)\big),\quad p_c = \sigma(z_c / T) \end{aligned}$$ (eq-two-forms)
 #
 # A record with two diagnoses forces the soft-max to share one unit of probability between them; and a record without any looks to it as if it had to have one.
 # In {eq}`eq-distillation`, MVKT has $\gamma = \alpha = 1$, $\beta = 0.8$ and $T = 1$; MVMS-Net halves labels and answers, $T = 2$, and has no third term. On tasks

@@ -264,3 +264,11 @@ def test_read_modes():
     assert _trace.is_reading("r", 0) and _trace.is_reading("rb", 0) and _trace.is_reading(None, os.O_RDONLY)
     assert not any(_trace.is_reading(mode, 0) for mode in ("w", "ab", "r+", "x"))
     assert not _trace.is_reading(None, os.O_RDWR)
+
+
+def test_empty_outputs_are_not_shown():
+    from ecgstudy.study.pages import clean
+    empty = {"output_type": "display_data", "data": {"text/plain": "<IPython.core.display.Markdown object>"}}
+    said = {"output_type": "display_data", "data": {"text/plain": "<IPython.core.display.Markdown object>", "text/markdown": "told"}}
+    number = {"output_type": "execute_result", "data": {"text/plain": "3"}}
+    assert clean([empty, said, number]) == [said, number]

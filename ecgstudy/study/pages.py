@@ -140,7 +140,7 @@ def stands(page: Page) -> Path | None:
 # -- what is shown ------------------------------------------------------------------------------------------------------
 
 def clean(outputs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Outputs as a page shows them: no progress bars, no warnings, and none of this machine's paths."""
+    """Outputs as a page shows them: no progress bars, no warnings, nothing empty, and none of this machine's paths."""
     named = {str(files.repository()) + os.sep: "", os.environ.get("ECGSTUDY_DATA", ""): "$ECGSTUDY_DATA",
              str(files.home()): "$ECGSTUDY_HOME", str(Path.home()): "~"}
 
@@ -156,7 +156,13 @@ def clean(outputs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return value
 
     return [anonymous(dict(output)) for output in outputs
-            if output.get("name") != "stderr" and WIDGET not in output.get("data", {})]
+            if output.get("name") != "stderr" and WIDGET not in output.get("data", {}) and not _shows_nothing(output)]
+
+
+def _shows_nothing(output: Mapping[str, Any]) -> bool:
+    """Whether an output is empty Markdown or HTML, of which a notebook stores the object's name alone."""
+    data = output.get("data", {})
+    return set(data) == {"text/plain"} and "".join(data["text/plain"]).startswith("<IPython.core.display.")
 
 
 def ran_with(executed: Mapping[str, Any]) -> str:
