@@ -268,7 +268,7 @@ def test_read_modes():
 
 def test_empty_outputs_are_not_shown():
     from ecgstudy.study.pages import clean
-    empty = {"output_type": "display_data", "data": {"text/plain": "<IPython.core.display.Markdown object>"}}
+    empty = {"output_type": "display_data", "data": {"text/plain": "<IPython.core.display.Markdown object>", "text/markdown": [""]}}
     said = {"output_type": "display_data", "data": {"text/plain": "<IPython.core.display.Markdown object>", "text/markdown": "told"}}
     number = {"output_type": "execute_result", "data": {"text/plain": "3"}}
     assert clean([empty, said, number]) == [said, number]

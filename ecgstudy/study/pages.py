@@ -160,9 +160,10 @@ def clean(outputs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _shows_nothing(output: Mapping[str, Any]) -> bool:
-    """Whether an output is empty Markdown or HTML, of which a notebook stores the object's name alone."""
+    """Whether an output is empty Markdown or HTML, beside which a notebook stores the object's name alone."""
     data = output.get("data", {})
-    return set(data) == {"text/plain"} and "".join(data["text/plain"]).startswith("<IPython.core.display.")
+    told = any("".join(value).strip() for kind, value in data.items() if kind != "text/plain")
+    return not told and "".join(data.get("text/plain", "")).startswith("<IPython.core.display.")
 
 
 def ran_with(executed: Mapping[str, Any]) -> str:
