@@ -1,8 +1,9 @@
 """What a training batch is put through before the network sees it; validation and test records never are.
 
 The study notes name three augmentations (random lead mask, random mask at either end, random noise) and give no parameters, so the
-constants below are choices of this study. Signals are standardised, so zero is the mean of the training records. Random numbers are
-drawn on the CPU, record after record, from the step's own generator: the same on every device, and the same again after a resume.
+constants below are choices of this study. Signals are standardised, so zero is the mean of the training records. Random numbers come
+from the step's own generator, so they are the same again after a resume. Masks are drawn on the CPU, the same for every device; noise,
+a number for each sample, is drawn where the signals are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+from ecgstudy.train.seeds import generator_on
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -21,8 +24,8 @@ NOISE_SIGMA = 0.1           # standard deviations of the training records
 
 def noise(signals: Tensor, generator: torch.Generator) -> Tensor:
     """White Gaussian noise of NOISE_SIGMA on every sample of signals [B, L, T], recorded or padded."""
-    drawn = torch.randn(signals.shape, generator=generator)                                 # [B, L, T]
-    return signals + NOISE_SIGMA * drawn.to(signals.device)
+    drawn = torch.randn(signals.shape, generator=generator_on(signals.device, generator), device=signals.device)    # [B, L, T]
+    return signals + NOISE_SIGMA * drawn
 
 
 def lead_mask(signals: Tensor, generator: torch.Generator) -> Tensor:

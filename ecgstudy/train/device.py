@@ -25,6 +25,19 @@ def resolve_precision(name: str, device: torch.device) -> str:
     return ("bf16" if device.type == "cuda" else "fp32") if name == "auto" else name
 
 
+def fits(n_bytes: int, device: torch.device) -> bool:
+    """Whether data of that size may lie in the device's memory: they take at most half of what is free there now."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+    else:
+        try:
+            with open("/proc/meminfo", encoding="ascii") as file:
+                free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+        except (OSError, StopIteration):
+            return True                         # a system that does not tell
+    return n_bytes <= free / 2
+
+
 def describe(device: torch.device) -> dict[str, str | int]:
     """What stands in a result's environment: device, its name, threads and versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()

@@ -1,4 +1,7 @@
-"""Batches from one resident int16 array: index, then scale on the device. No workers: at 10 s x 100 Hz they only cost time."""
+"""Batches from one int16 array: index, then scale on the device. No workers: at 10 s x 100 Hz they only cost time.
+
+The array lies in the device's memory where it fits, else it stays on disk, memory-mapped, and each batch is read from there.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from torch import Tensor
 
 from ecgstudy.data.beats import beats
 from ecgstudy.data.dataset import Prepared
+from ecgstudy.train.device import fits
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,9 @@ class Feed:
     def __init__(self, prepared: Prepared, rows: np.ndarray, targets: np.ndarray, scaling: Scaling, device: torch.device,
                  inputs: Sequence[str] = ()) -> None:
         self.record_ids = prepared.table["record_id"].to_numpy()[rows]
-        self.signals = torch.from_numpy(np.ascontiguousarray(prepared.signals[rows])).to(device)
+        self.on_disk, self.rows, self.device = prepared.signals, rows, device
+        resident = fits(len(rows) * prepared.signals[:1].nbytes, device)
+        self.signals = torch.from_numpy(np.ascontiguousarray(prepared.signals[rows])).to(device) if resident else None
         self.targets = torch.from_numpy(targets[rows].astype(np.float32)).to(device)
         _, patients = np.unique(prepared.table["patient_id"].to_numpy(str)[rows], return_inverse=True)
         self.patients = torch.from_numpy(patients.astype(np.int64)).to(device)
@@ -73,14 +79,20 @@ class Feed:
         self.inputs = {name: SOURCES[name](prepared, rows).to(device) for name in inputs}
 
     def __len__(self) -> int:
-        return len(self.signals)
+        return len(self.rows)
 
     def batch(self, index: Tensor) -> Batch:
-        index = index.to(self.signals.device)
-        signals = self.signals.index_select(0, index).float()
+        """The records at `index`, int64 [B]; from the CPU, it costs a GPU no wait."""
+        on_host, index = index, index.to(self.device)
+        signals = (self._read(on_host) if self.signals is None else self.signals.index_select(0, index)).float()
         return Batch(signals.sub_(self.scaling.mean).div_(self.scaling.deviation), self.targets.index_select(0, index),
                      {name: values.index_select(0, index) for name, values in self.inputs.items()}, index,
                      self.patients.index_select(0, index))
+
+    def _read(self, index: Tensor) -> Tensor:
+        """The records at `index` from the memory-mapped array: int16 [B, L, T] on the device."""
+        signals = torch.from_numpy(self.on_disk[self.rows[index.cpu().numpy()]])
+        return signals.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else signals
 
 
 def beats_of(prepared: Prepared, rows: np.ndarray) -> Tensor:

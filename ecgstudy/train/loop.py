@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -18,17 +18,17 @@ from torch import Tensor, nn
 
 from ecgstudy.errors import RunError
 from ecgstudy.evaluate.metrics import score
-from ecgstudy.train.augment import augment
+from ecgstudy.train.acceleration import Network, accelerated
 from ecgstudy.train.checkpoint import Checkpoints, save_weights
 from ecgstudy.train.device import resolve_precision
 from ecgstudy.train.experiment import Experiment
-from ecgstudy.train.feed import Batch, Feed
+from ecgstudy.train.feed import Feed
 from ecgstudy.train.objectives import Objective, objective_of
 from ecgstudy.train.optim import learning_rate, make_optimizer
 from ecgstudy.train.seeds import scoped_seed, torch_generator
+from ecgstudy.train.step import Losses, update
 
 CHECKPOINT_SECONDS = 60.0       # how much work a kill may cost
-FINITE_EVERY = 20               # steps between two looks at the losses: each look waits for the device
 SHUFFLE, STEP, JUDGE = 1, 2, 3      # purposes of the run's random streams
 
 
@@ -73,7 +73,7 @@ def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Fe
 
     deadline: `time.monotonic()` at which to stop with OutOfTime after saving. watched: a fold whose logits are kept after each epoch and
     decide nothing. Raises RunError, with record ids, within
-    FINITE_EVERY steps of a loss that is not finite.
+    LOOK_EVERY steps (twice as many on a GPU) of a loss that is not finite.
     """
     model.to(device)
     optimizer = make_optimizer(model, experiment)
@@ -82,9 +82,13 @@ def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Fe
         state = checkpoints.load()
         if state is not None:
             at = _restore(state, model, optimizer)
-        bar.update(at.epoch * math.ceil(len(training) / experiment.batch_size) + at.step)
+        done = at.epoch * math.ceil(len(training) / experiment.batch_size) + at.step
+        bar.update(done)
+        objective = objective_of(experiment)
+        _training_mode(model)
+        network = accelerated(model, experiment, objective, training, device, n_steps(experiment, len(training)) - done)
         while not at.finished(experiment):
-            _train_epoch(model, optimizer, experiment, training, at, device, checkpoints, deadline, bar)
+            _train_epoch(model, network, optimizer, objective, experiment, training, at, device, checkpoints, deadline, bar)
             _close_epoch(model, experiment, training, validation, at, device, checkpoints)
             if watched is not None:
                 at.watched.append(torch.from_numpy(predict(model, watched, experiment, device)).half())
@@ -104,29 +108,26 @@ def _best(experiment: Experiment, at: Progress) -> str:
     return f"macro-AUROC {at.best_score:.3f}" if experiment.labelled else f"loss {-at.best_score:.3f}"
 
 
-def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, experiment: Experiment, training: Feed, at: Progress,
-                 device: torch.device, checkpoints: Checkpoints, deadline: float | None, bar: Bar) -> None:
-    objective = objective_of(experiment)
+def _train_epoch(model: nn.Module, network: Network, optimizer: torch.optim.Optimizer, objective: Objective, experiment: Experiment,
+                 training: Feed, at: Progress, device: torch.device, checkpoints: Checkpoints, deadline: float | None, bar: Bar) -> None:
     order = torch.randperm(len(training), generator=torch_generator(experiment.seed, SHUFFLE, at.epoch))
     batches = order.split(experiment.batch_size)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(experiment, at.epoch)
     _training_mode(model)
-    pending: list[tuple[Tensor, Tensor]] = []           # losses not yet looked at, with their batches
+    losses = Losses()
     saved = began = time.monotonic()
     while at.step < len(batches):
-        index = batches[at.step]
-        loss = _step(model, optimizer, objective, training.batch(index), experiment, at, device)
-        pending.append((loss, index))
+        generator = torch_generator(experiment.seed, STEP, at.epoch, at.step)
+        losses.add(at.step, update(network, optimizer, objective, training.batch(batches[at.step]), generator, experiment, device))
         at.step += 1
         bar.update()
         now = time.monotonic()
         late = deadline is not None and now >= deadline
         due = now - saved >= CHECKPOINT_SECONDS
-        if late or due or len(pending) == FINITE_EVERY or at.step == len(batches):
-            for loss in _finite(pending, training, at):         # one by one: the sum must not depend on where a kill fell
-                at.loss_sum += loss
-            pending = []
+        for step, loss in losses.arrived(everything=late or due or at.step == len(batches)):
+            _require_finite(loss, step, batches[step], training, at)
+            at.loss_sum += loss             # one by one: the sum must not depend on where a kill fell
         if late or due:
             at.seconds += now - began
             saved = began = now
@@ -146,33 +147,11 @@ def _training_mode(model: nn.Module) -> None:
             part.eval()
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: Objective, batch: Batch,
-          experiment: Experiment, at: Progress, device: torch.device) -> Tensor:
-    """One update; returns the batch's summed loss without waiting for the device."""
-    bf16 = resolve_precision(experiment.precision, device) == "bf16"
-    generator = torch_generator(experiment.seed, STEP, at.epoch, at.step)
-    try:
-        batch = replace(batch, signals=augment(batch.signals, experiment.augmentation, generator))
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            losses = objective(model, batch, generator)
-        optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        optimizer.step()
-    except torch.OutOfMemoryError:
-        peak = torch.cuda.max_memory_allocated(device) / 2**30
-        raise RunError(f"out of GPU memory with batch_size {experiment.batch_size} (peak {peak:.1f} GiB); use a smaller batch") from None
-    return losses["loss"].detach() * len(batch)
-
-
-def _finite(pending: list[tuple[Tensor, Tensor]], training: Feed, at: Progress) -> list[float]:
-    """The pending losses as numbers; RunError naming the first batch whose loss is not finite."""
-    losses = torch.stack([loss for loss, _ in pending]).double().cpu()
-    bad = (~losses.isfinite()).nonzero().flatten()
-    if len(bad):
-        records = ", ".join(training.record_ids[pending[int(bad[0])][1].numpy()][:8])
-        raise RunError(f"the loss is not finite at epoch {at.epoch + 1}, step {at.step - len(pending) + int(bad[0]) + 1}; its batch "
-                       f"begins with the records {records}. Try a lower learning rate, or check those records")
-    return losses.tolist()
+def _require_finite(loss: float, step: int, index: Tensor, training: Feed, at: Progress) -> None:
+    if not math.isfinite(loss):
+        records = ", ".join(training.record_ids[index.numpy()][:8])
+        raise RunError(f"the loss is not finite at epoch {at.epoch + 1}, step {step + 1}; its batch begins with the records {records}. "
+                       "Try a lower learning rate, or check those records")
 
 
 def _close_epoch(model: nn.Module, experiment: Experiment, training: Feed, validation: Feed, at: Progress, device: torch.device,

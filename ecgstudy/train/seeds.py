@@ -15,6 +15,13 @@ def torch_generator(seed: int, *purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state) >> 1)
 
 
+def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """The generator itself where it draws on that device, else one on the device that it seeds."""
+    if generator.device.type == device.type:
+        return generator
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+
+
 @contextlib.contextmanager
 def scoped_seed(seed: int) -> Iterator[None]:
     """Seed torch's global stream inside the block and put it back afterwards: initialisers read no generator of ours."""

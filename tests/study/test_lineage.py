@@ -38,7 +38,7 @@ def tuned():
 @contextlib.contextmanager
 def killed_at_step(n: int, monkeypatch):
     """Training inside the block is killed before its step n, checkpoints being written at each."""
-    real, steps = loop._step, iter(range(99))
+    real, steps = loop.update, iter(range(99))
 
     def step(*arguments):
         if next(steps) == n:
@@ -46,7 +46,7 @@ def killed_at_step(n: int, monkeypatch):
         return real(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(loop, "_step", step)
+        patched.setattr(loop, "update", step)
         patched.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
         yield
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ecgstudy.study import runs
-from ecgstudy.train import loop
+from ecgstudy.train import loop, step
 from ecgstudy.train.augment import AUGMENTATIONS, LEAD_PROBABILITY, LONGEST_SHARE, NOISE_SIGMA, augment, end_mask, lead_mask, noise
 from ecgstudy.train.seeds import torch_generator
 
@@ -64,7 +64,7 @@ def test_what_is_masked_holds_no_noise():
 
 def test_only_training_batches_are_changed(tiny, experiment, monkeypatch):
     seen = []
-    monkeypatch.setattr(loop, "augment", lambda signals, names, drawn: seen.append(len(signals)) or signals)
+    monkeypatch.setattr(step, "augment", lambda signals, names, drawn: seen.append(len(signals)) or signals)
     run = runs.run(dataclasses.replace(experiment, epochs=1, augmentation=("noise",)), tiny)
     assert sum(seen) == 96
     monkeypatch.undo()
