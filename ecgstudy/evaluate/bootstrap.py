@@ -6,6 +6,7 @@ a vector of whole-number weights a record, so a replicate re-weights scores that
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,8 +75,8 @@ def replicate_decisions(decided: np.ndarray, targets: np.ndarray, weights: np.nd
 
 
 def replicate_scores(probability: np.ndarray, targets: np.ndarray, thresholds: np.ndarray | None,
-                     weights: np.ndarray) -> dict[str, np.ndarray]:
-    """`macro_auroc` and `macro_f1` of one model under each draw: {name: [B]}.
+                     weights: np.ndarray, metrics: Collection[str] = ("macro_auroc", "macro_f1")) -> dict[str, np.ndarray]:
+    """`macro_auroc` and `macro_f1` of one model under each draw, or one of them alone: {name: [B]}.
 
     A draw that lost a class of the fold is NaN: its mean over the remaining classes would be another quantity, and would bend the
     interval towards them. Classes that the fold itself lacks are left out of every draw.
@@ -83,12 +84,14 @@ def replicate_scores(probability: np.ndarray, targets: np.ndarray, thresholds: n
     decided = decisions(probability, thresholds)
     positives = (targets > 0).sum(axis=0)
     ranked, present = (positives > 0) & (positives < len(targets)), positives > 0
-    found: dict[str, list[np.ndarray]] = {"macro_auroc": [], "macro_f1": []}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
     for start in range(0, len(weights), CHUNK):
         chunk = weights[start:start + CHUNK]
-        auroc = [weighted_auroc(probability[:, k], targets[:, k], chunk) for k in np.flatnonzero(ranked)]
-        found["macro_auroc"].append(np.mean(auroc, axis=0) if auroc else np.full(len(chunk), np.nan))
-        found["macro_f1"].append(weighted_f1(decided[:, present], targets[:, present], chunk).mean(axis=1))
+        if "macro_auroc" in found:
+            auroc = [weighted_auroc(probability[:, k], targets[:, k], chunk) for k in np.flatnonzero(ranked)]
+            found["macro_auroc"].append(np.mean(auroc, axis=0) if auroc else np.full(len(chunk), np.nan))
+        if "macro_f1" in found:
+            found["macro_f1"].append(weighted_f1(decided[:, present], targets[:, present], chunk).mean(axis=1))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 

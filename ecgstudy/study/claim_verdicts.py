@@ -21,7 +21,6 @@ from ecgstudy.study.claims import (
     BASELINE,
     PROTOCOL,
     Bands,
-    Better,
     Claim,
     Claims,
     Compares,
@@ -29,11 +28,10 @@ from ecgstudy.study.claims import (
     Noise,
     NoWorse,
     Number,
-    Order,
     Records,
     printed,
 )
-from ecgstudy.study.comparison import FEWEST_SEEDS, SIGNIFICANT, Difference
+from ecgstudy.study.comparison import FEWEST_SEEDS, Difference
 from ecgstudy.study.ledger import Run
 from ecgstudy.study.names import readable
 from ecgstudy.study.probed import Probed
@@ -80,6 +78,11 @@ class Verdict:
             return ()
         scale = () if self.place.profile == "full" or isinstance(self.claim.test, Records) else (f"{self.place.profile} profile",)
         return scale + (() if (self.place.dataset, self.place.task) == self.claim.data else ("other recordings",))
+
+    @property
+    def as_claimed(self) -> bool:
+        """Whether the verdict holds for the claim as it was made."""
+        return not self.away
 
 
 # -- the rules ----------------------------------------------------------------------------------------------------------
@@ -142,7 +145,7 @@ class Evidence:
 
     runs: Sequence[Run]
     entry: Callable[[Run, str, Sequence[list]], Probed | None] = probed.stored
-    _draws: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    _draws: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     _weights: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -155,13 +158,14 @@ class Evidence:
 
     def draws(self, run: Run, metric: str) -> np.ndarray:
         """A run's test score under each draw of patients [B]; runs on the same test records share the draws."""
-        if run.key not in self._draws:
-            patients = run.predictions.test_patients
-            name = "\n".join(patients)
-            if name not in self._weights:
-                self._weights[name] = patient_weights(patients, N_REPLICATES, np.random.default_rng(0))
-            self._draws[run.key] = replicate_scores(run.test_probability(), run.predictions.test_targets, run.thresholds, self._weights[name])
-        return self._draws[run.key][metric]
+        if (run.key, metric) not in self._draws:
+            own = run.predictions
+            patients = "\n".join(own.test_patients)
+            if patients not in self._weights:
+                self._weights[patients] = patient_weights(own.test_patients, N_REPLICATES, np.random.default_rng(0))
+            drawn = replicate_scores(run.test_probability(), own.test_targets, run.thresholds, self._weights[patients], (metric,))
+            self._draws[run.key, metric] = drawn[metric]
+        return self._draws[run.key, metric]
 
     def measured(self, group: dict[int, Run], metric: str) -> Interval:
         """Mean over seeds with its interval over patients."""
@@ -173,8 +177,8 @@ class Evidence:
         seeds = sorted(set(first) & set(second))
         for seed in seeds:
             if not np.array_equal(first[seed].predictions.test_records, second[seed].predictions.test_records):
-                raise DataError(f"runs {first[seed].key[:12]} and {second[seed].key[:12]} were tested on different records; prepare the data "
-                                "once and run both again")
+                raise DataError(f"runs {first[seed].key[:12]} and {second[seed].key[:12]} were tested on different records; prepare the "
+                                "data once and run both again")
         points = np.array([_point(first[seed], metric) - _point(second[seed], metric) for seed in seeds])
         return points, np.mean([self.draws(first[seed], metric) - self.draws(second[seed], metric) for seed in seeds], axis=0)
 
@@ -318,7 +322,7 @@ def _of_number(claim: Claim, test: Number, place: Place, evidence: Evidence) -> 
 
 def _of_bands(claim: Claim, place: Place, evidence: Evidence) -> Verdict:
     wanted = [each.to_json() for each in (CLEAN, *frequency_claim.PROBES)]
-    page = f"{axis('stacking').page}"
+    page = axis("stacking").page
     groups: dict[str, list[Probed]] = {}
     for axis_name, name in _variants(claim):
         entries = [evidence.entry(run, page, wanted) for run in evidence.group(axis_name, name, place).values()]
@@ -350,6 +354,16 @@ def _lost(evidence: Evidence, group: dict[int, Run], page: str, noise: Probe) ->
                if (entry := evidence.entry(run, page, [CLEAN.to_json(), noise.to_json()]))}
     scores = probes.macro_auroc({seed: [entry] for seed, entry in entries.items()})
     return {int(seed): each[noise] - each[CLEAN] for seed, each in scores.items()}
+
+
+def used(found: Sequence[Verdict], evidence: Evidence) -> dict[Experiment, str]:
+    """The runs that the verdicts rest on, each with a name: its axis and its variant."""
+    names: dict[Experiment, str] = {}
+    for each in found:
+        for axis_name, name in _variants(each.claim) if each.place else ():
+            for run in evidence.group(axis_name, name, each.place).values():
+                names.setdefault(run.experiment, f"{axis_name} {name}")
+    return names
 
 
 def how_to_run(claim: Claim) -> str:

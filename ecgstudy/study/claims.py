@@ -187,7 +187,8 @@ def at(told: Any, path: str) -> Any:
         try:
             value = value[int(part)] if isinstance(value, Sequence) and not isinstance(value, str) else value[part]
         except (KeyError, IndexError, ValueError, TypeError):
-            raise ConfigurationError(f"reported.yaml has nothing at {path!r}: {part!r} is not there; mend the path in claims.yaml") from None
+            raise ConfigurationError(f"reported.yaml has nothing at {path!r}: {part!r} is not there; mend the path in claims.yaml"
+                                     ) from None
     return value
 
 
@@ -241,8 +242,8 @@ def read(told: Mapping[str, Any]) -> Claim:
     test = _test(told["id"], told["test"]) if "test" in told else None
     if isinstance(test, Number) and (len(reported) != 1 or data is None):
         raise ConfigurationError(f"claim {told['id']!r} asks for a number; it needs one printed value and the data set that it is of")
-    return Claim(told["id"], told["source"], told["page"], " ".join(told["claim"].split()), reported, (*paths.values(), *sections), data, test,
-                 told.get("not_comparable", ""))
+    return Claim(told["id"], told["source"], told["page"], " ".join(told["claim"].split()), reported, (*paths.values(), *sections), data,
+                 test, told.get("not_comparable", ""))
 
 
 def _test(name: str, told: Mapping[str, Any]) -> Test:
