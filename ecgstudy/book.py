@@ -5,6 +5,7 @@
     python -m ecgstudy.book --only 04           run that page only, also where a committed copy stands, and do not build
     python -m ecgstudy.book --only 04 -p dataset ptbxl -p profile full
     python -m ecgstudy.book --keep 04           store that page's last run under book/executed/, to be committed
+    python -m ecgstudy.book --keep 00           the same, and the README's picture with it
 
 What "out of date" means stands in `ecgstudy.study.pages`. The site is built without a network.
 """
@@ -27,7 +28,7 @@ from ecgstudy import files
 from ecgstudy.errors import ConfigurationError, StudyError
 from ecgstudy.progress import progress
 from ecgstudy.study.notebooks import declared_parameters, find_notebook, read_notebook, run_notebook
-from ecgstudy.study.pages import Book, Page, changed_reads, code_key, digest_of, keep, stands, why_stale, with_outputs
+from ecgstudy.study.pages import FRONT, Book, Page, changed_reads, code_key, digest_of, keep, picture_of, stands, why_stale, with_outputs
 
 
 def commit(root: Path) -> str:
@@ -181,6 +182,8 @@ def main(words: Sequence[str] | None = None, root: Path | None = None) -> int:
         if options.keep:
             page = Page(book, find_notebook(options.keep))
             kept = keep(options.executed or page.run, page)
+            if page.name == FRONT:
+                write_changed(book.picture, picture_of(read_notebook(kept)))
             print(f"kept {kept.relative_to(book.root)}, {kept.stat().st_size:,} bytes")
             return 0
         pages = book.pages(options.only, options.parameters)

@@ -150,8 +150,8 @@ class Found:
         """The verdicts in a sentence."""
         own = Counter(each.word for each in self.verdicts if each.as_claimed)
         away = Counter(each.word for each in self.verdicts if not each.as_claimed)
-        return (f"Of {len(self.verdicts)} claims {own[MET]} are met as they were made and {own[NOT_MET]} are not; in short runs or on other "
-                f"recordings {away[MET]} more are met, {away[NOT_MET]} are not, and {own[UNTOLD] + away[UNTOLD]} cannot be told; "
+        return (f"Of {len(self.verdicts)} claims {own[MET]} are met as they were made and {own[NOT_MET]} are not; in short runs or on "
+                f"other recordings {away[MET]} more are met, {away[NOT_MET]} are not, and {own[UNTOLD] + away[UNTOLD]} cannot be told; "
                 f"{own[NOT_RUN] + away[NOT_RUN]} are not yet run and {own[NOT_COMPARABLE]} are not comparable.")
 
     def _told(self) -> str:
@@ -169,8 +169,8 @@ class Found:
         if not untold:
             return ""
         return (f"**What keeps the others open.** Of {len(untold)} claims that cannot be told, {few} have fewer than {FEWEST_SEEDS} seeds, "
-                f"so that nobody knows what another seed would do; with {len(untold) - few} the patients or the seeds do not decide. That a "
-                "claim cannot be told is no verdict against it.")
+                f"so that nobody knows what another seed would do; with {len(untold) - few} the patients or the seeds do not decide. That "
+                "a claim cannot be told is no verdict against it.")
 
     def _limits(self) -> str:
         away = [each for each in self.verdicts if each.away and each.word in (MET, NOT_MET, UNTOLD)]
@@ -186,10 +186,10 @@ class Found:
     def _settle(self) -> str:
         plans = Counter(each.claim.test.axis for each in self.verdicts
                         if isinstance(each.claim.test, Compares | Noise) and not (each.as_claimed and each.word in (MET, NOT_MET)))
-        commands = "\n".join(f"- `python -m ecgstudy sweep {plan} --dataset ptbxl --task nine --profile full` ({n} claim{'s' * (n > 1)})"
-                             for plan, n in plans.most_common())
-        return (f"**What would settle it.** Full runs of five seeds, {len(size_of('full').seeds)} a variant; the claims about CPSC2018 and "
-                f"Chapman–Shaoxing on those data sets:\n\n{commands}") if plans else ""
+        named = ", ".join(f"`{plan}` ({n} claim{'s' * (n > 1)})" for plan, n in plans.most_common())
+        return (f"**What would settle it.** Full runs, {len(size_of('full').seeds)} seeds a variant: `python -m ecgstudy sweep PLAN "
+                f"--dataset ptbxl --task nine --profile full`, with PLAN one of {named}. Claims about CPSC2018 and Chapman–Shaoxing want "
+                "`--dataset cpsc` and `--dataset chapman`. Then this page again.") if plans else ""
 
 
 def _line(each: Verdict) -> dict[str, str]:
@@ -236,4 +236,5 @@ def _legend() -> list[Patch]:
     told = [(COLOURS[MET], f"{SIGNS[MET]} met"), (PALE[MET], f"{SIGNS[MET]} met, short or elsewhere"),
             (COLOURS[NOT_MET], f"{SIGNS[NOT_MET]} not met"), (PALE[NOT_MET], f"{SIGNS[NOT_MET]} not met, short or elsewhere")]
     told += [(COLOURS[word], f"{SIGNS[word]} {word}") for word in (UNTOLD, NOT_COMPARABLE, NOT_RUN)]
-    return [Patch(facecolor=colour, edgecolor=GREY, lw=0.8, label=label) for colour, label in told]
+    return [Patch(facecolor=colour, edgecolor=GREY, lw=0.8, ls=":" if label.endswith(NOT_RUN) else "-", label=label)
+            for colour, label in told]

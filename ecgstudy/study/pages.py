@@ -28,6 +28,7 @@ from ecgstudy.study.notebooks import declared_parameters, has_tag, read_notebook
 VERSIONED = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "matplotlib")    # libraries that change a number or a figure
 WIDGET = "application/vnd.jupyter.widget-view+json"     # a live progress bar; shown, it would ask the network for its script
 FIGURE_BYTES = 100_000                                  # a kept figure above this is stored with 256 colours
+FRONT = "00_found"                                      # the landing page; its picture is the README's
 KEPT_BYTES = 14_000_000                                 # all kept copies together; a page is a few hundred kilobytes
 
 
@@ -48,6 +49,11 @@ class Book:
     @property
     def assembled(self) -> Path:
         return self.root / "_build" / "src"
+
+    @property
+    def picture(self) -> Path:
+        """The landing page's picture, which the README shows."""
+        return self.text / "figures" / "found.png"
 
     @property
     def html(self) -> Path:
@@ -198,6 +204,15 @@ def smaller_png(encoded: str) -> str:
     image, packed = Image.open(io.BytesIO(data)).convert("RGB"), io.BytesIO()
     image.quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
     return base64.b64encode(min(data, packed.getvalue(), key=len)).decode()
+
+
+def picture_of(executed: Mapping[str, Any]) -> bytes:
+    """The first PNG that an executed page shows; ConfigurationError where it shows none."""
+    for cell in executed["cells"]:
+        for output in cell.get("outputs", []):
+            if encoded := "".join(output.get("data", {}).get("image/png", "")):
+                return base64.b64decode(encoded)
+    raise ConfigurationError("the executed page shows no picture; run it again")
 
 
 def origin(executed: Mapping[str, Any], page: Page) -> dict[str, Any]:
