@@ -30,7 +30,7 @@
 # - *Cannot be told* is what remains: too few seeds, seeds that disagree, or patients that do not decide. It is no verdict against the claim.
 # - *Not comparable* are claims about data or labels that this study does not have, and *not yet run* says which command would make the runs.
 #
-# $$\text{met} \iff \text{low}_{95}(\Delta) > -\delta, \qquad \text{not met} \iff \text{high}_{95}(\Delta) < -\delta$$ (eq-reproduced-margin)
+# $$\begin{aligned}\text{met} &\iff \text{low}_{95}(\Delta) > -\delta\\ \text{not met} &\iff \text{high}_{95}(\Delta) < -\delta\end{aligned}$$ (eq-reproduced-margin)
 #
 # A claim is asked at full size before a short profile, and on its own data before PTB-XL. Where only narrow networks and short runs are at hand, or other
 # recordings, the verdict says so and is counted apart: such a run shows which way things lie, and cannot refute a claim about the full network.

@@ -54,13 +54,13 @@ LINES = (
     Asked("03_inceptionformer", "Is the notes' network rebuilt exactly?", r"\*\*(All )?\d+ (of \d+ )?printed figures"),
     Asked("16_reproduced", "How much of what is claimed held?", r"\*\*What held\.\*\*"),
     Asked("02_protocol", "What does choosing on the test fold add?", r"\*\*What the scoring rule does\.\*\*"),
-    Asked("04_attention_ablation", "Does the kind of attention matter?", r"\*\*What can be concluded\.\*\*", 2),
-    Asked("08_stacking", "Does convolution see high frequencies, attention low ones?", r"\*\*The claim about frequencies", 2),
-    Asked("09_time_frequency", "Does the spectrogram see what the signal hides?", r"\*\*What can be concluded\.\*\*", 2),
-    Asked("11_grad_cam", "Which pictures of a network's reasons are true?", r"\*\*MHSA \(full\)\.\*\*", 2),
-    Asked("13_distillation", "What can lead I learn from a teacher of twelve?", r"\*\*Lead I\.\*\*", 2),
+    Asked("04_attention_ablation", "Does the kind of attention matter?", r"\*\*What can be concluded\.\*\*"),
+    Asked("08_stacking", "Does convolution see high frequencies, attention low ones?", r"\*\*The claim about frequencies"),
+    Asked("09_time_frequency", "Does the spectrogram see what the signal hides?", r"\*\*What can be concluded\.\*\*"),
+    Asked("11_grad_cam", "Which maps of a network's reasons can be trusted?", r"\*\*MHSA \(full\)\.\*\*"),
+    Asked("13_distillation", "How far is a network of lead I behind one of twelve?", r"\*\*Lead I\.\*\*"),
+    Asked("01_data", "Does a network of simulated records read recorded ones?", r"\*\*From simulated to recorded\.\*\*"),
     Asked("15_benchmark", "What is left of the order under one protocol?", r"\*\*Who can be told apart\.\*\*", 2),
-    Asked("01_data", "Does a network of simulated records read recorded ones?", r"\*\*From simulated to recorded\.\*\*", 2),
 )
 
 
@@ -100,20 +100,20 @@ def answer(asked: Asked, executed: Mapping[str, Any]) -> str:
 
 
 def answer_table() -> Styler:
-    """A line a page: its question, its own answer, and what that was measured on."""
+    """A line a page: its question, and its own answer with what that was measured on."""
     lines = []
     for asked in LINES:
         link = f'<a href="{asked.page}.html">{html.escape(asked.question)}</a>'
         if not (path := kept(asked.page)).is_file():
-            lines.append({"question": link, "answer": "Not run yet.", "measured on": "–"})
+            lines.append({"question": link, "answer": "Not run yet."})
             continue
         executed = read_notebook(path)
         given = executed["metadata"]["ecgstudy"]["parameters"]
-        lines.append({"question": link, "answer": _marked(answer(asked, executed)),
-                      "measured on": "the ledger" if given["dataset"] == "auto" else f"{given['dataset']}, {given['profile']}"})
-    styler = tables.style(pd.DataFrame(lines), "Each answer is the page's own, word for word, from the run of it that this book shows. "
-                                               "Numbers in brackets are 95 % intervals over patients.")
-    return styler.set_table_attributes('class="dataframe study claims"')
+        where = "all that is stored" if given["dataset"] == "auto" else f"{given['dataset']}, {given['profile']}"
+        lines.append({"question": link, "answer": f'{_marked(answer(asked, executed))} <span class="reported">({where})</span>'})
+    styler = tables.style(pd.DataFrame(lines), "Each answer is the page's own, word for word, from the run of it that this book shows; in grey "
+                                               "the data set and the profile. In brackets 95 % intervals over patients.")
+    return styler.set_table_attributes('class="dataframe study answers"')
 
 
 def _marked(text: str) -> str:
