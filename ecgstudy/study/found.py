@@ -111,8 +111,8 @@ def answer_table() -> Styler:
         given = executed["metadata"]["ecgstudy"]["parameters"]
         where = "all that is stored" if given["dataset"] == "auto" else f"{given['dataset']}, {given['profile']}"
         lines.append({"question": link, "answer": f'{_marked(answer(asked, executed))} <span class="reported">({where})</span>'})
-    styler = tables.style(pd.DataFrame(lines), "Each answer is the page's own, word for word, from the run of it that this book shows; in grey "
-                                               "the data set and the profile. In brackets 95 % intervals over patients.")
+    styler = tables.style(pd.DataFrame(lines), "Each answer is the page's own, word for word, from the run of it that this book "
+                                               "shows; in grey the data set and the profile. In brackets 95 % intervals over patients.")
     return styler.set_table_attributes('class="dataframe study answers"')
 
 
