@@ -62,7 +62,7 @@ found.figure()
 # %% [markdown]
 # ## The notes
 #
-# Where the notes print scores, they chose the epoch and sometimes the threshold on the fold that they scored, on CPSC2018, with one seed. Page 02 measures
+# Where the notes print scores, they chose the epoch and sometimes the threshold on the fold that they scored, on CPSC2018, and give no spread over seeds. Page 02 measures
 # what such a choice adds. Two of their own tables disagree about shunted attention, so no measurement can meet both.
 
 # %%

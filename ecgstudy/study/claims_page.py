@@ -21,7 +21,7 @@ from ecgstudy.errors import require_known
 from ecgstudy.study import claim_verdicts, figures, tables
 from ecgstudy.study.axis_page import provenance
 from ecgstudy.study.claim_verdicts import MET, NOT_COMPARABLE, NOT_MET, NOT_RUN, UNTOLD, WORDS, Evidence, Verdict
-from ecgstudy.study.claims import NOTES, PTBXL_BENCHMARK, Claim, Claims, Compares, Noise, claims
+from ecgstudy.study.claims import NOTES, PTBXL_BENCHMARK, Claim, Claims, Compares, Noise, Records, claims
 from ecgstudy.study.comparison import FEWEST_SEEDS
 from ecgstudy.study.figures import GREY, INK, STYLE
 from ecgstudy.study.names import readable
@@ -209,6 +209,8 @@ def _marked(why: str) -> str:
 def _where(each: Verdict) -> str:
     if each.place is None:
         return "–"
+    if isinstance(each.claim.test, Records):            # a test fold is the same in every profile
+        return f"{each.place.dataset}, {each.place.task}"
     seeds = f"<br>{each.seeds} seed{'s' * (each.seeds > 1)}" * bool(each.seeds)
     return f"{each.place.dataset}, {each.place.task}<br>{each.place.profile}{seeds}"
 

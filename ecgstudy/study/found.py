@@ -41,18 +41,20 @@ MARKERS = {"own": "o", "paper": "s", "baseline": "D"}
 class Asked:
     """A line of the table: a page's question, and where its answer begins among what the page computed.
 
-    begins: how the paragraph begins, a regular expression. sentences: how many of it make the answer.
+    begins: how the paragraph begins, a regular expression. sentences: how many of it make the answer. where: what it was measured on,
+    where that is not the page's data set and profile.
     """
 
     page: str
     question: str
     begins: str
     sentences: int = 1
+    where: str = ""
 
 
 LINES = (
-    Asked("03_inceptionformer", "Is the notes' network rebuilt exactly?", r"\*\*(All )?\d+ (of \d+ )?printed figures"),
-    Asked("16_reproduced", "How much of what is claimed held?", r"\*\*What held\.\*\*"),
+    Asked("03_inceptionformer", "Is the notes' network rebuilt exactly?", r"\*\*(All )?\d+ (of \d+ )?printed figures", where="full width"),
+    Asked("16_reproduced", "How much of what is claimed held?", r"\*\*What held\.\*\*", where="all that is stored"),
     Asked("02_protocol", "What does choosing on the test fold add?", r"\*\*What the scoring rule does\.\*\*"),
     Asked("04_attention_ablation", "Does the kind of attention matter?", r"\*\*What can be concluded\.\*\*"),
     Asked("08_stacking", "Does convolution see high frequencies, attention low ones?", r"\*\*The claim about frequencies"),
@@ -109,7 +111,7 @@ def answer_table() -> Styler:
             continue
         executed = read_notebook(path)
         given = executed["metadata"]["ecgstudy"]["parameters"]
-        where = "all that is stored" if given["dataset"] == "auto" else f"{given['dataset']}, {given['profile']}"
+        where = asked.where or f"{given['dataset']}, {given['profile']}"
         lines.append({"question": link, "answer": f'{_marked(answer(asked, executed))} <span class="reported">({where})</span>'})
     styler = tables.style(pd.DataFrame(lines), "Each answer is the page's own, word for word, from the run of it that this book "
                                                "shows; in grey the data set and the profile. In brackets 95 % intervals over patients.")
