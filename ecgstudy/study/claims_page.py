@@ -104,7 +104,8 @@ class Found:
         table.columns = pd.MultiIndex.from_tuples(table.columns)
         return tables.style(table, "Claims by verdict. As claimed: of the full network on the claim's own data, or a count, which needs no "
                                    "run. The middle columns are the verdicts of narrow networks and short runs, or on recordings that the "
-                                   "claim is not about; they say which way things lie, and refute nothing.")
+                                   "claim is not about; they say which way things lie, and refute nothing."
+                            ).set_table_attributes('class="dataframe study wraps"')
 
     def table(self, group: Sequence[Verdict], whose: bool = False) -> Styler | str:
         """Each claim of a group with its verdict, what is printed, what was measured and where. whose: name the source in the row."""
@@ -196,9 +197,14 @@ def _line(each: Verdict) -> dict[str, str]:
     claim = each.claim
     metric = f"{figures.METRIC_NAMES[claim.test.metric]}: " if isinstance(claim.test, Compares) else ""
     return {"claim": html.escape(claim.claim), "verdict": f"<b>{SIGNS[each.word]} {each.word}</b><br>{_marked(each.why)}",
-            "reported": ", ".join(f"{html.escape(name)} {value}" for name, value in claim.reported) or "–",
+            "reported": ", ".join(f"{html.escape(name)} {_printed(value, claim)}" for name, value in claim.reported) or "–",
             "measured": metric + "<br>".join(map(html.escape, each.measured)) if each.measured else "–",
             "where": _where(each), "page": f'<a href="{claim.page}.html">{_page(claim.page)}</a>'}
+
+
+def _printed(value: Any, claim: Claim) -> str:
+    """A number as its source prints it: the notes give four digits, of which YAML drops a last zero."""
+    return tables.show(value, 4) if claim.source == NOTES else str(value)
 
 
 def _marked(why: str) -> str:

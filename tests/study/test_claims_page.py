@@ -23,7 +23,7 @@ PARAMETERS = {"dataset": "auto", "task": "", "profile": "auto", "sources": "all"
 
 def told(word, place=QUICK, source="notes", seeds=3, text="A < B."):
     test = Better("attention_ablation", "macro_f1", "mhsa", ("window",)) if word != NOT_COMPARABLE else None
-    claim = Claim(word, source, "04_attention_ablation", text, (("window", 0.8261),), (), ("cpsc", "nine"), test, "")
+    claim = Claim(word, source, "04_attention_ablation", text, (("window", 0.841),), (), ("cpsc", "nine"), test, "")
     return Verdict(claim, word, "see `make it`", ("MHSA (full) − window: +0.1",) if place else (), place, seeds)
 
 
@@ -45,7 +45,7 @@ def test_the_counts_keep_what_holds_as_claimed_apart(shown):
 
 def test_a_row_shows_verdict_numbers_place_and_page(shown):
     html = shown.table(shown.notes).to_html()
-    for part in ("A &lt; B.", "✓ met", "✕ not met", "<code>make it</code>", "window 0.8261", "macro-F1: MHSA (full)", "quick<br>3 seeds",
+    for part in ("A &lt; B.", "✓ met", "✕ not met", "<code>make it</code>", "window 0.8410", "macro-F1: MHSA (full)", "quick<br>3 seeds",
                  'href="04_attention_ablation.html"', 'class="dataframe study claims"'):
         assert part in html, part
     assert "MINA" in shown.table(shown.papers, whose=True).to_html()
