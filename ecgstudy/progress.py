@@ -23,10 +23,10 @@ logger = logging.getLogger(__name__)
 
 
 class LineProgress:
-    """The part of tqdm's interface that the study uses, as log lines at most every `every` seconds."""
+    """The part of tqdm's interface that the study uses, as log lines at most every `every` seconds. `bar_format` is tqdm's, and unused."""
 
     def __init__(self, iterable: Iterable | None = None, *, total: int | None = None, initial: int = 0, desc: str = "",
-                 unit: str = "it", every: float = LINE_SECONDS) -> None:
+                 unit: str = "it", every: float = LINE_SECONDS, bar_format: str = "") -> None:
         self.iterable, self.desc, self.unit, self.every = iterable, desc, unit, every
         self.total = total if total is not None else (len(iterable) if hasattr(iterable, "__len__") else None)
         self.n, self.postfix, self.began = initial, "", time.monotonic()
