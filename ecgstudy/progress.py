@@ -7,6 +7,7 @@ is redrawn every few seconds only, because each drawing stays as a line.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterable
@@ -55,8 +56,10 @@ class LineProgress:
         self.close()
 
 
-def progress(iterable: Iterable | None = None, **settings: Any) -> Any:
-    """A bar over `iterable`, or one that is moved by `update`; settings as tqdm's (total, initial, desc, unit)."""
+def progress(iterable: Iterable | None = None, *, silent: bool = False, **settings: Any) -> Any:
+    """A bar over `iterable`, or one that is moved by `update`; settings as tqdm's (total, initial, desc, unit). silent: it says nothing."""
+    if silent:
+        return LineProgress(iterable, every=math.inf, **settings)
     if tqdm is None:
         return LineProgress(iterable, **settings)
     return tqdm(iterable, mininterval=0.2 if sys.stderr.isatty() else LINE_SECONDS, dynamic_ncols=True, **settings)

@@ -20,6 +20,7 @@ from ecgstudy.models.registry import model_entry
 from ecgstudy.progress import progress
 from ecgstudy.study import runs
 from ecgstudy.study.complexity import median_seconds
+from ecgstudy.train import parallel
 from ecgstudy.train.device import one_thread, resolve_device
 from ecgstudy.train.experiment import Experiment
 from ecgstudy.train.feed import Feed, Scaling
@@ -115,24 +116,24 @@ def jobs_of(experiments: Sequence[Experiment], prepared: Prepared) -> list[Job]:
     first = dict(zip(reversed(kinds), reversed(experiments), strict=True))
     if len(first) == 1 or sum(steps) < WORTH_TIMING * 2 * len(first):
         return [Job(kind, n) for kind, n in zip(kinds, steps, strict=True)]
-    device = resolve_device()
-    cost = {kind: step_seconds(e, prepared, device) for kind, e in progress(first.items(), desc="timing each network", unit="network")}
+    cost = {kind: step_seconds(e, prepared) for kind, e in progress(first.items(), desc="timing each network", unit="network",
+                                                                       silent=parallel.rank() > 0)}
     return [Job(kind, n, cost[kind]) for kind, n in zip(kinds, steps, strict=True)]
 
 
-def step_seconds(experiment: Experiment, prepared: Prepared, device: torch.device) -> float:
+def step_seconds(experiment: Experiment, prepared: Prepared, device: str = "auto") -> float:
     """Seconds of one forward and backward pass of a run's network on one batch without its labels, after an untimed one.
 
     What a run adds to its own network, a teacher or a transfer loss, is left out, as is the optimiser.
     """
-    rows = split(prepared, experiment.labels).training[:experiment.batch_size]
-    model = runs.build(experiment, prepared.spec).to(device)
+    on, rows = resolve_device(device), split(prepared, experiment.labels).training[:experiment.batch_size]
+    model = runs.build(experiment, prepared.spec).to(on)
     if experiment.trains == "head":
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith("head."))
     targets = np.zeros((len(prepared.table), len(experiment.labels.classes)))
-    feed = Feed(prepared, rows, targets, Scaling(0.0, 1000.0), device, model_entry(experiment.model).inputs)
+    feed = Feed(prepared, rows, targets, Scaling(0.0, 1000.0), on, model_entry(experiment.model).inputs)
     batch, generator = feed.batch(torch.arange(len(rows))), torch_generator(experiment.seed)
     objective = supervised(experiment.labels.multilabel) if experiment.labelled else objective_of(experiment)
     with one_thread(), scoped_seed(experiment.seed):
-        return median_seconds(lambda: objective(model, batch, generator)["loss"].backward(), device, repeats=1)
+        return median_seconds(lambda: objective(model, batch, generator)["loss"].backward(), on, repeats=1)

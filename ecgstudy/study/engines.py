@@ -26,6 +26,7 @@ from ecgstudy.data.dataset import Prepared, open_prepared
 from ecgstudy.errors import RunError
 from ecgstudy.progress import progress
 from ecgstudy.study.effort import Effort, jobs_of
+from ecgstudy.train import parallel
 from ecgstudy.train.experiment import Experiment
 from ecgstudy.train.loop import OutOfTime
 
@@ -54,7 +55,7 @@ class Work:
     workers: int | None = None
 
     def late(self) -> bool:
-        return self.deadline is not None and time.monotonic() >= self.deadline
+        return parallel.agreed(self.deadline is not None and time.monotonic() >= self.deadline)
 
     def make_here(self, experiment: Experiment, bar: Teller) -> Any:
         """One run in this process."""
@@ -149,7 +150,8 @@ def watched(work: Work, workers: int) -> Iterator[Watch]:
     """The work's bar for the block."""
     effort = Effort(jobs_of(work.todo, work.prepared), workers)
     many = f", {workers} at a time" if workers > 1 else ""
-    with progress(total=100, desc=f"{len(work.todo)} run{'s' * (len(work.todo) > 1)}{many}", unit="%", bar_format=BAR) as bar:
+    with progress(total=100, desc=f"{len(work.todo)} run{'s' * (len(work.todo) > 1)}{many}", unit="%", bar_format=BAR,
+                  silent=parallel.rank() > 0) as bar:
         yield Watch(effort, bar)
 
 

@@ -59,14 +59,14 @@ def on_ray(ray: ModuleType, work: Work) -> Made:
         filter(None, [str(files.repository()), os.environ.get("PYTHONPATH")]))}
     task = ray.remote(_make_there).options(**needs, max_retries=RETRIES, runtime_env={"env_vars": environment})
     with watched(work, min(slots, len(work.todo))) as watch:
-        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
+        board = ray.remote(_Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=_beside_this_process()).remote()
         there = Described.of(work)
         running = {task.remote(there, e, job, board): job for job, e in enumerate(work.todo)}
         while running:
             ended, _ = ray.wait(list(running), timeout=SAY_SECONDS)
-            for job, told in ray.get(board.read.remote()):
-                watch.tell(job, told)
+            with contextlib.suppress(ray.exceptions.RayError):          # the board starts again elsewhere, and the runs go on
+                for job, told in ray.get(board.read.remote(), timeout=10 * SAY_SECONDS):
+                    watch.tell(job, told)
             for reference in ended:
                 job = running.pop(reference)
                 watch.end(job)
@@ -82,6 +82,14 @@ def _resources(ray: ModuleType, work: Work) -> tuple[dict[str, float], int]:
     if n_gpus and work.device != "cpu":
         return {"num_cpus": 1, "num_gpus": 1 / (work.workers or 1)}, n_gpus * (work.workers or 1)
     return {"num_cpus": 1}, max(1, int(there.get("CPU", 1)))
+
+
+def _beside_this_process() -> Any:
+    """Where the board lives if it can: on the machine whose loss ends the walk anyway."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
 
 
 class _Board:

@@ -2,7 +2,7 @@
 
 On a GPU runs follow one another, unless more are asked for at a time. On a CPU they go side by side, one process and one thread each:
 that is faster than one run on all cores, it does not stall when another program wants a core, and the numbers do not depend on how
-many cores there are. On Ray they go wherever its machines have room.
+many cores there are. On Ray they go wherever its machines have room. Under `torchrun` all processes train each run together.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ecgstudy.errors import ConfigurationError, LockedError, RunError
 from ecgstudy.study import ledger, runs
 from ecgstudy.study.engines import Engine, Made, Make, Result, Work, one_by_one, side_by_side
 from ecgstudy.study.ledger import Run
+from ecgstudy.train import parallel
 from ecgstudy.train.device import resolve_device
 from ecgstudy.train.experiment import Experiment
 from ecgstudy.train.loop import OutOfTime
@@ -56,10 +57,12 @@ def sweep(experiments: Sequence[Experiment], prepared: Prepared, *, tested: Prep
     todo = [e for e in experiments if e not in done]
     if publish_to is not None:
         for run in done.values():
-            ledger.publish(run, publish_to)
+            _publish(run, publish_to)
 
     reasons: dict[Experiment, str | None] = {}          # None: out of time
     earlier = dict.fromkeys(each for e in todo for each in runs.needed(e))
+    for each in (*earlier, *todo):
+        parallel.require_divisible(each.objective)
 
     def walk(engine: Engine, make: Make, todo: Sequence[Experiment], tested: Prepared | None = None) -> Made:
         return engine(Work(make, todo, prepared, tested, device, deadline, workers)) if todo else iter(())
@@ -72,20 +75,29 @@ def sweep(experiments: Sequence[Experiment], prepared: Prepared, *, tested: Prep
             if run := _collect(experiment, result, reasons):
                 done[experiment] = run
                 if publish_to is not None:
-                    ledger.publish(run, publish_to)
+                    _publish(run, publish_to)
     for experiment, cause in lacking.items():
         reasons[experiment] = reasons[cause] and f"what it begins with failed: {reasons[cause]}"
     return Outcome([done[e] for e in experiments if e in done], [(e, why) for e in todo if (why := reasons.get(e)) is not None],
                    [e for e in experiments if e not in done and reasons.get(e) is None])
 
 
+def _publish(run: Run, where: Path) -> None:
+    parallel.first_only(lambda: ledger.publish(run, where))
+
+
 def _collect(experiment: Experiment, result: Result, reasons: dict[Experiment, str | None]) -> Any:
-    """What was made; None where it was stopped, with the reason noted."""
+    """What was made; None where it was stopped, with the reason noted.
+
+    Of processes that train together one may fail alone, so there a failure ends them all.
+    """
     try:
         return result()
     except OutOfTime:
         reasons[experiment] = None
     except (RunError, LockedError) as error:
+        if parallel.size() > 1:
+            raise
         reasons[experiment] = str(error)
         logger.error("%s", error)
     return None
@@ -94,7 +106,11 @@ def _collect(experiment: Experiment, result: Result, reasons: dict[Experiment, s
 @contextlib.contextmanager
 def _engine(on: str, device: str, workers: int | None) -> Iterator[Engine]:
     """How this walk's runs are made."""
-    if on:
+    if parallel.size() > 1:
+        if on or workers not in (None, 1):
+            raise ConfigurationError("under torchrun all processes train one run after another; leave --on and --workers out")
+        yield one_by_one
+    elif on:
         from ecgstudy.study import on_ray
 
         with on_ray.connected(on) as engine:

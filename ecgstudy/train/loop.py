@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ecgstudy.errors import RunError
 from ecgstudy.evaluate.metrics import score
+from ecgstudy.train import parallel
 from ecgstudy.train.augment import augment
 from ecgstudy.train.checkpoint import Checkpoints, save_weights
 from ecgstudy.train.device import resolve_precision
@@ -75,7 +76,8 @@ def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Fe
     decide nothing. Raises RunError, with record ids, within
     FINITE_EVERY steps of a loss that is not finite.
     """
-    model.to(device)
+    parallel.require_divisible(experiment.objective)
+    parallel.synchronise(model.to(device))
     optimizer = make_optimizer(model, experiment)
     at = Progress()
     with scoped_seed(experiment.seed):
@@ -121,8 +123,7 @@ def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, experiment:
         at.step += 1
         bar.update()
         now = time.monotonic()
-        late = deadline is not None and now >= deadline
-        due = now - saved >= CHECKPOINT_SECONDS
+        late, due = parallel.agreed((deadline is not None and now >= deadline, now - saved >= CHECKPOINT_SECONDS))
         if late or due or len(pending) == FINITE_EVERY or at.step == len(batches):
             for loss in _finite(pending, training, at):         # one by one: the sum must not depend on where a kill fell
                 at.loss_sum += loss
@@ -154,14 +155,15 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer, objective: Objecti
     try:
         batch = replace(batch, signals=augment(batch.signals, experiment.augmentation, generator))
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            losses = objective(model, batch, generator)
+            part = parallel.own_part(batch, generator)
+            losses = objective(model, part, generator)
         optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
+        loss = parallel.backward(model, losses["loss"], part, batch)
         optimizer.step()
     except torch.OutOfMemoryError:
         peak = torch.cuda.max_memory_allocated(device) / 2**30
         raise RunError(f"out of GPU memory with batch_size {experiment.batch_size} (peak {peak:.1f} GiB); use a smaller batch") from None
-    return losses["loss"].detach() * len(batch)
+    return loss * len(batch)
 
 
 def _finite(pending: list[tuple[Tensor, Tensor]], training: Feed, at: Progress) -> list[float]:
@@ -228,11 +230,11 @@ def predict(model: nn.Module, feed: Feed, experiment: Experiment, device: torch.
     model.eval()
     bf16 = resolve_precision(experiment.precision, device) == "bf16"
     parts = []
-    for index in torch.arange(len(feed)).split(max(experiment.batch_size, 64)):
+    for index in parallel.own(len(feed)).split(max(experiment.batch_size, 64)):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             batch = feed.batch(index)
             parts.append(model(batch.signals, **batch.inputs).float())
-    logits = torch.cat(parts).cpu().numpy()
+    logits = parallel.gathered(torch.cat(parts).cpu().numpy(), len(feed))
     if not np.isfinite(logits).all():
         bad = feed.record_ids[~np.isfinite(logits).all(axis=1)]
         raise RunError(f"{len(bad)} records have predictions that are not finite, the first {bad[0]}; try a lower learning rate")
