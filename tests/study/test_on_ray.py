@@ -57,31 +57,44 @@ def test_the_study_s_own_errors_are_values_that_ray_does_not_try_again(tiny, exp
     assert isinstance(given, RunError)
 
 
-def started(cluster, **node):
-    """A machine more. Ray gives one half a minute to come up, which a busy computer may miss; it is asked again."""
-    for left in (2, 1, 0):
-        try:
-            return cluster.add_node(**node)
-        except Exception as error:      # Ray raises no narrower kind
-            if not left or "timed out during startup" not in str(error):
-                raise
-
-
-def test_a_machine_killed_in_the_middle_costs_nothing(tiny, experiment, tmp_path, monkeypatch):
-    """The second of two machines of one core is killed once both have a checkpoint; the first makes the rest of the plan."""
+@pytest.fixture
+def patient_ray(monkeypatch):
+    """Ray, which gives a machine half a minute to come up; a busy computer needs more for two, so each is waited for longer."""
     ray = pytest.importorskip("ray")
+    from ray._private import services
+
+    real = services.get_node
+
+    def get_node(*asked):
+        until = time.monotonic() + 120
+        while True:
+            try:
+                return real(*asked)
+            except RuntimeError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(0.2)
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "120000")
+    monkeypatch.setenv("PYTHONPATH", str(files.repository()))
+    return ray
+
+
+def test_a_machine_killed_in_the_middle_costs_nothing(tiny, experiment, tmp_path, monkeypatch, patient_ray):
+    """The second of two machines of one core is killed once both have a checkpoint; the first makes the rest of the plan."""
     from ray.cluster_utils import Cluster
 
+    ray = patient_ray
     plan = [dataclasses.replace(experiment, epochs=12, patience=12, n_training=32, seed=seed) for seed in range(3)]
     with one_thread():
         undisturbed = sweep(plan, tiny, workers=1).finished
-    monkeypatch.setenv("PYTHONPATH", str(files.repository()))
     monkeypatch.setenv("ECGSTUDY_RUNS", str(tmp_path / "shared"))
     cluster, killed = Cluster(), []
     try:
-        started(cluster, **SMALL)
+        cluster.add_node(**SMALL)
         ray.init(address=cluster.address, log_to_driver=False)
-        second = started(cluster, **SMALL)
+        second = cluster.add_node(**SMALL)
 
         def kill():
             while len(list(runs.folder().glob("*/checkpoint.pt"))) < 2:

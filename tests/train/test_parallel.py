@@ -25,29 +25,37 @@ from ecgstudy.study import runs
 from ecgstudy.study.sweep import sweep
 from ecgstudy.train import parallel
 from ecgstudy.train.device import one_thread
-from ecgstudy.train.experiment import Experiment
+from ecgstudy.train.experiment import Experiment, freeze_settings
+
+SMALL = {"width": 32, "depth": 2, "heads": 2, "decoder_width": 32, "decoder_depth": 1, "decoder_heads": 2}
 
 
-def program(data, where, plan, dies):
+def program(data, where, plan, killed):
+    """Make the plan; then, where a second folder of runs is named, its first run there, with the second process killed on the way."""
+    prepared, experiments = open_prepared(Path(data)), [Experiment.from_json(each) for each in json.loads(plan)]
     os.environ["ECGSTUDY_RUNS"] = where
-    experiments = [Experiment.from_json(each) for each in json.loads(plan)]
     with parallel.together():
-        if dies == "dies" and parallel.rank() == 1:
-            def die():
-                while not list(Path(where).glob("*/checkpoint.pt")):
-                    time.sleep(0.01)
-                os.kill(os.getpid(), signal.SIGKILL)
-
-            threading.Thread(target=die, daemon=True).start()
-        outcome = sweep(experiments, open_prepared(Path(data)), publish_to=Path(where) / "published")
+        outcome = sweep(experiments, prepared, publish_to=Path(where) / "published")
         assert len(outcome.finished) == len(experiments) and parallel.size() == 2
         with pytest.raises(ConfigurationError, match="cannot divide"):
             parallel.require_divisible("clocs")
+        if killed:
+            os.environ["ECGSTUDY_RUNS"] = killed
+            if parallel.rank() == 1:
+                threading.Thread(target=die, args=(Path(killed),), daemon=True).start()
+            sweep(experiments[:1], prepared)
 
 
-def launched(prepared, where, plan, dies="lives"):
+def die(where):
+    """As by a power cut, as soon as the run has a checkpoint."""
+    while not list(where.glob("*/checkpoint.pt")):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def launched(prepared, where, plan, killed=""):
     """`program` in two processes."""
-    words = [str(prepared.folder), str(where), json.dumps([e.to_json() for e in plan]), dies]
+    words = [str(prepared.folder), str(where), json.dumps([e.to_json() for e in plan]), str(killed)]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__, *words]
     return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(files.repository()), "OMP_NUM_THREADS": "1"}, timeout=240,
                           capture_output=True, text=True)
@@ -59,7 +67,7 @@ def plan(experiment):
     unevenly; all of what chance changes in a record."""
     base = dataclasses.replace(experiment, n_training=45, epochs=2, batch_size=32, augmentation=("noise", "lead_mask", "end_mask"))
     return [dataclasses.replace(base, model=model, settings=settings, learning_rate=1e-4)
-            for model, settings in (("resnet18", (("width", 4),)), ("clocs", ()))]
+            for model, settings in (("resnet18", (("width", 4),)), ("st_mem", freeze_settings(SMALL)))]
 
 
 def weights_of(experiment, digest):
@@ -70,10 +78,9 @@ def test_two_processes_do_what_one_does_and_survive_a_kill(tiny, plan, tmp_path,
     with one_thread():
         alone = sweep(plan, tiny, workers=1).finished
     weights = [weights_of(e, tiny.digest) for e in plan]
-    ran = launched(tiny, tmp_path / "two", plan)
-    assert ran.returncode == 0, ran.stderr
-    killed = launched(tiny, tmp_path / "killed", plan[:1], "dies")
-    assert killed.returncode != 0 and not list((tmp_path / "killed").glob("*/result.json"))
+    ran = launched(tiny, tmp_path / "two", plan, killed=tmp_path / "killed")
+    assert ran.returncode != 0 and len(list((tmp_path / "two").glob("*/result.json"))) == 2, ran.stderr
+    assert list((tmp_path / "killed").glob("*/checkpoint.pt")) and not list((tmp_path / "killed").glob("*/result.json"))
     again = launched(tiny, tmp_path / "killed", plan[:1])
     assert again.returncode == 0, again.stderr
 
