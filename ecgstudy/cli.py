@@ -65,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--seeds", default="", help='e.g. "0,1,2" (default: the profile\'s own)')
     sweep.add_argument("--time-budget", type=float, metavar="SECONDS", help="stop training then, saved; the same command goes on")
     sweep.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    sweep.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: one a core; one on a GPU); on Ray: a GPU's")
+    sweep.add_argument("--on", default="", metavar="RAY", help="'ray' for Ray on this machine, or the address of a Ray cluster")
     sweep.add_argument("--ledger", type=Path, default=None, help="folder that results are published to (default: book/results)")
 
     data = verbs.add_parser("data", help="fetch, prepare and list the data sets").add_subparsers(metavar="COMMAND", required=True)
@@ -112,23 +114,28 @@ def _sweep(options: argparse.Namespace) -> int:
     from ecgstudy.study.profiles import profile
     from ecgstudy.study.request import at_hand
     from ecgstudy.study.sweep import Outcome, sweep
+    from ecgstudy.train import parallel
     from ecgstudy.train.device import resolve_device
 
     plan = plans.PLANS[require_known("plan", options.plan, plans.PLANS)]
     size = profile(options.profile)
-    resolve_device(options.device)
+    if not options.on:
+        resolve_device(options.device)
     seeds = options.seeds.replace(" ", "").split(",") if options.seeds else []
     if not all(seed.isdigit() for seed in seeds):
         raise ConfigurationError(f"--seeds is {options.seeds!r}; give whole numbers such as 0,1,2")
     names = [] if options.only == "all" else options.only.replace(" ", "").split(",")
     experiments = plan(options.dataset, options.task, size.name, names, [int(seed) for seed in seeds])
     deadline = None if options.time_budget is None else time.monotonic() + options.time_budget
-    outcome, prepared = Outcome(), at_hand(options.dataset, size)
-    for name in dict.fromkeys(e.tested_on for e in experiments):
-        part = sweep([e for e in experiments if e.tested_on == name], prepared, tested=at_hand(name, size) if name else None,
-                     device=options.device, publish_to=options.ledger or ledger.folder(),
-                     time_budget=None if deadline is None else max(0.0, deadline - time.monotonic()))
-        outcome = outcome + part
+    with parallel.together():
+        outcome, prepared = Outcome(), at_hand(options.dataset, size)
+        for name in dict.fromkeys(e.tested_on for e in experiments):
+            part = sweep([e for e in experiments if e.tested_on == name], prepared, tested=at_hand(name, size) if name else None,
+                         device=options.device, publish_to=options.ledger or ledger.folder(), workers=options.workers, on=options.on,
+                         time_budget=None if deadline is None else max(0.0, deadline - time.monotonic()))
+            outcome = outcome + part
+        if parallel.rank() > 0:
+            return 0
     print(f"{len(outcome.finished)} finished, {len(outcome.failed)} failed, {len(outcome.missing)} still to do")
     for experiment, why in outcome.failed:
         print(f"failed: {experiment.model} {dict(experiment.settings)} seed {experiment.seed}: {why}")

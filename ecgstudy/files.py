@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -100,7 +101,9 @@ def digest(value: Any) -> str:
 def lock(path: Path, wait_seconds: float = 0.0) -> Iterator[None]:
     """Hold an exclusive lock on `path` (an empty file) for the block.
 
-    The operating system drops the lock when its holder dies, so no lock can be stale. Raises LockedError after `wait_seconds`.
+    The operating system drops the lock when its holder dies, so no lock of this machine can be stale. On a folder that machines share,
+    the lock of a machine that died lasts until the file server gives it up: NFS 4 does after a minute and a half. Raises LockedError,
+    naming the holder, its machine and since when, after `wait_seconds`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,6 +121,6 @@ def lock(path: Path, wait_seconds: float = 0.0) -> Iterator[None]:
                 time.sleep(0.1)
         file.seek(0)
         file.truncate()
-        file.write(f"process {os.getpid()}")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}")
         file.flush()
         yield

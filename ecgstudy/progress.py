@@ -7,6 +7,7 @@ is redrawn every few seconds only, because each drawing stays as a line.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterable
@@ -23,10 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 class LineProgress:
-    """The part of tqdm's interface that the study uses, as log lines at most every `every` seconds."""
+    """The part of tqdm's interface that the study uses, as log lines at most every `every` seconds. `bar_format` is tqdm's, and unused."""
 
     def __init__(self, iterable: Iterable | None = None, *, total: int | None = None, initial: int = 0, desc: str = "",
-                 unit: str = "it", every: float = LINE_SECONDS) -> None:
+                 unit: str = "it", every: float = LINE_SECONDS, bar_format: str = "") -> None:
         self.iterable, self.desc, self.unit, self.every = iterable, desc, unit, every
         self.total = total if total is not None else (len(iterable) if hasattr(iterable, "__len__") else None)
         self.n, self.postfix, self.began = initial, "", time.monotonic()
@@ -55,8 +56,10 @@ class LineProgress:
         self.close()
 
 
-def progress(iterable: Iterable | None = None, **settings: Any) -> Any:
-    """A bar over `iterable`, or one that is moved by `update`; settings as tqdm's (total, initial, desc, unit)."""
+def progress(iterable: Iterable | None = None, *, silent: bool = False, **settings: Any) -> Any:
+    """A bar over `iterable`, or one that is moved by `update`; settings as tqdm's (total, initial, desc, unit). silent: it says nothing."""
+    if silent:
+        return LineProgress(iterable, every=math.inf, **settings)
     if tqdm is None:
         return LineProgress(iterable, **settings)
     return tqdm(iterable, mininterval=0.2 if sys.stderr.isatty() else LINE_SECONDS, dynamic_ncols=True, **settings)

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ from ecgstudy.signal import SignalSpec
 from ecgstudy.study import ledger
 from ecgstudy.study.complexity import count_parameters
 from ecgstudy.study.ledger import Predictions, Run
+from ecgstudy.train import parallel
 from ecgstudy.train.checkpoint import Checkpoints, load_weights, save_weights
 from ecgstudy.train.device import describe, resolve_device, resolve_precision
 from ecgstudy.train.experiment import RESULT_SCHEMA, Experiment
@@ -70,6 +72,10 @@ def training_rows(experiment: Experiment, rows: np.ndarray) -> np.ndarray:
 
 def finished(experiment: Experiment, data_digest: str) -> Run | None:
     """The finished run of an experiment, from the ledger or from runs/; None where there is none."""
+    return parallel.first_only(partial(_finished, experiment, data_digest))
+
+
+def _finished(experiment: Experiment, data_digest: str) -> Run | None:
     key = experiment.key(data_digest)
     for path in (ledger.folder() / f"{ledger.entry_name(experiment, key)}.json", folder() / key / "result.json"):
         if path.is_file():
@@ -111,9 +117,9 @@ def weights(experiment: Experiment, prepared: Prepared, *, device: str = "auto",
     """
     _require_data(experiment, prepared, None)
     path = weights_path(experiment, prepared.digest)
-    if not path.is_file():
+    if not parallel.first_only(path.is_file):
         with _at_work(experiment, prepared.digest) as place:
-            if not path.is_file():
+            if not parallel.first_only(path.is_file):
                 make = _train if experiment.labelled else _train_unlabelled
                 make(experiment, prepared, None, place, resolve_device(device), deadline, bar)
     return path
@@ -155,13 +161,19 @@ def _require_data(experiment: Experiment, prepared: Prepared, tested: Prepared |
 def _at_work(experiment: Experiment, data: str) -> Iterator[Path]:
     """The run's folder, locked; its description is written first, and what stops it is logged."""
     place = folder() / experiment.key(data)
-    with files.lock(place / "lock"):
-        files.write_json(place / "experiment.json", experiment.to_json())
+    with contextlib.ExitStack() as held:
+        parallel.first_only(lambda: held.enter_context(files.lock(place / "lock")))
+        _write_json(place / "experiment.json", experiment.to_json())
         try:
             yield place
         except RunError as error:
             logger.error("run %s stopped: %s", place.name[:12], error)
             raise
+
+
+def _write_json(path: Path, value: object) -> None:
+    """Written by the first of the processes that train a run; the others go on when it stands."""
+    parallel.first_only(lambda: files.write_json(path, value))
 
 
 def scaling_of(experiment: Experiment, prepared: Prepared) -> Scaling:
@@ -193,7 +205,7 @@ def _train(experiment: Experiment, prepared: Prepared, tested: Prepared | None, 
                               predict(learner, test.feed, experiment, device), test.targets, test.records, test.patients,
                               torch.stack(at.watched).numpy() if watched else None)
     content = predictions.to_bytes()
-    files.write_atomically(place / "predictions.npz", lambda file: file.write(content))
+    parallel.first_only(lambda: files.write_atomically(place / "predictions.npz", lambda file: file.write(content)))
     result = _describe(experiment, prepared, data, device, at, len(rows), predictions)
     result |= {"thresholds": None if thresholds is None else thresholds.tolist(), "scores": {},
                "predictions": {"file": "predictions.npz", "sha256": files.sha256(place / "predictions.npz")}}
@@ -202,7 +214,7 @@ def _train(experiment: Experiment, prepared: Prepared, tested: Prepared | None, 
     if experiment.begins_with:
         result["pretraining"] = files.read_json(weights_path(experiment.begins_with, prepared.digest).with_name("pretraining.json"))
     save_weights(place / "weights.safetensors", learner.student if isinstance(learner, Pupil) else learner)
-    files.write_json(place / "result.json", result)
+    _write_json(place / "result.json", result)
     Checkpoints(place, place.name).clear()
     return ledger.read_run(place / "result.json")
 
@@ -216,7 +228,7 @@ def _train_unlabelled(experiment: Experiment, prepared: Prepared, _tested: None,
     model = build(experiment, prepared.spec)
     feeds = (Feed(prepared, each, targets, scaling, device) for each in (rows, parts.validation))
     at = _fit(model, experiment, *feeds, place, device, deadline, bar)
-    files.write_json(place / "pretraining.json", {
+    _write_json(place / "pretraining.json", {
         "key": place.name, "environment": _environment(experiment, device), "n_training": len(rows),
         "training": _describe_training(experiment, prepared, at) | {"scaling": asdict(scaling)}})
     save_weights(place / "weights.safetensors", model)              # last: it means that both are there
@@ -307,7 +319,7 @@ def _describe(experiment: Experiment, prepared: Prepared, data: dict, device: to
 def _environment(experiment: Experiment, device: torch.device) -> dict:
     return describe(device) | code_version() | {
         "ecgstudy": __version__, "numpy": np.__version__, "precision": resolve_precision(experiment.precision, device),
-        "finished": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime())}
+        "finished": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime())} | ({"processes": parallel.size()} if parallel.size() > 1 else {})
 
 
 def _describe_training(experiment: Experiment, prepared: Prepared, at: Progress) -> dict:

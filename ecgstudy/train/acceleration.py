@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgstudy.errors import require_known
+from ecgstudy.train import parallel
 from ecgstudy.train.experiment import Experiment
 from ecgstudy.train.feed import Batch, Feed
 from ecgstudy.train.objectives import Objective
@@ -56,12 +57,13 @@ def accelerated(model: nn.Module, experiment: Experiment, objective: Objective, 
     """The network, or a faster form of it, for the `n_left` steps that a run has still to take; its weights stay as they are.
 
     Which form is measured on CUDA and eager on a CPU; ECGSTUDY_ACCELERATION names one of `WAYS` instead. Only a plain call of the
-    network under labels has a fast form: objectives that call a model's parts, models with further inputs or auxiliary losses, and feeds
-    shorter than a batch are carried out eagerly.
+    network under labels has a fast form: objectives that call a model's parts, models with further inputs or auxiliary losses, feeds
+    shorter than a batch, and runs that several processes share are carried out eagerly.
     """
     way = require_known(VARIABLE, os.environ.get(VARIABLE, "auto"), ("auto", *WAYS))
     plain = experiment.objective == "supervised" and not training.inputs and not hasattr(model, "training_outputs")
-    if way == "eager" or not plain or len(training) < experiment.batch_size or (way == "auto" and device.type != "cuda"):
+    shared = parallel.size() > 1
+    if way == "eager" or not plain or shared or len(training) < experiment.batch_size or (way == "auto" and device.type != "cuda"):
         return model
     if way == "auto":
         batch = training.batch(torch.arange(experiment.batch_size))

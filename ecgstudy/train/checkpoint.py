@@ -1,6 +1,7 @@
 """Crash-safe checkpoints: the newest and the one before it, each written whole or not at all, each bound to its run's key.
 
 A run resumed on the CPU from either reaches the same bytes as one that was never interrupted.
+Where several processes train one run, the first writes and reads for all.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import nn
 
 from ecgstudy import files
 from ecgstudy.errors import RunError
+from ecgstudy.train import parallel
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ logger = logging.getLogger(__name__)
 def save_weights(path: Path, model: nn.Module) -> None:
     """Write a model's parameters and buffers as safetensors, a copy of what they are now."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    files.write_atomically(path, lambda file: file.write(safetensors.torch.save(state)))
+    parallel.first_only(lambda: files.write_atomically(path, lambda file: file.write(safetensors.torch.save(state))))
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
@@ -50,6 +52,9 @@ class Checkpoints:
         return self.folder / f"best-{epoch:03d}.safetensors"
 
     def save(self, state: dict[str, Any]) -> None:
+        parallel.first_only(lambda: self._save(state))
+
+    def _save(self, state: dict[str, Any]) -> None:
         if self.newest.exists():
             os.replace(self.newest, self.previous)
         files.write_atomically(self.newest, lambda file: torch.save(state | {"key": self.key}, file))
@@ -61,6 +66,9 @@ class Checkpoints:
             path.unlink()
 
     def load(self) -> dict[str, Any] | None:
+        return parallel.first_only(self._load)
+
+    def _load(self) -> dict[str, Any] | None:
         for path in (self.newest, self.previous):
             state = self._read(path)
             if state is not None:
@@ -71,10 +79,11 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove what only a run in progress needs; the finished run keeps its chosen weights elsewhere."""
-        for path in self.folder.glob("best-*.safetensors"):
-            path.unlink()
-        self.newest.unlink(missing_ok=True)
-        self.previous.unlink(missing_ok=True)
+        def remove() -> None:
+            for path in (*self.folder.glob("best-*.safetensors"), self.newest, self.previous):
+                path.unlink(missing_ok=True)
+
+        parallel.first_only(remove)
 
     @staticmethod
     def _read(path: Path) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ecgstudy.errors import RunError
 from ecgstudy.evaluate.metrics import score
+from ecgstudy.train import parallel
 from ecgstudy.train.acceleration import Network, accelerated
 from ecgstudy.train.checkpoint import Checkpoints, save_weights
 from ecgstudy.train.device import resolve_precision
@@ -75,7 +76,8 @@ def fit(model: nn.Module, experiment: Experiment, training: Feed, validation: Fe
     decide nothing. Raises RunError, with record ids, within
     LOOK_EVERY steps (twice as many on a GPU) of a loss that is not finite.
     """
-    model.to(device)
+    parallel.require_divisible(experiment.objective)
+    parallel.synchronise(model.to(device))
     optimizer = make_optimizer(model, experiment)
     at = Progress()
     with scoped_seed(experiment.seed):
@@ -123,8 +125,7 @@ def _train_epoch(model: nn.Module, network: Network, optimizer: torch.optim.Opti
         at.step += 1
         bar.update()
         now = time.monotonic()
-        late = deadline is not None and now >= deadline
-        due = now - saved >= CHECKPOINT_SECONDS
+        late, due = parallel.agreed((deadline is not None and now >= deadline, now - saved >= CHECKPOINT_SECONDS))
         for step, loss in losses.arrived(everything=late or due or at.step == len(batches)):
             _require_finite(loss, step, batches[step], training, at)
             at.loss_sum += loss             # one by one: the sum must not depend on where a kill fell
@@ -207,11 +208,11 @@ def predict(model: nn.Module, feed: Feed, experiment: Experiment, device: torch.
     model.eval()
     bf16 = resolve_precision(experiment.precision, device) == "bf16"
     parts = []
-    for index in torch.arange(len(feed)).split(max(experiment.batch_size, 64)):
+    for index in parallel.own(len(feed)).split(max(experiment.batch_size, 64)):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             batch = feed.batch(index)
             parts.append(model(batch.signals, **batch.inputs).float())
-    logits = torch.cat(parts).cpu().numpy()
+    logits = parallel.gathered(torch.cat(parts).cpu().numpy(), len(feed))
     if not np.isfinite(logits).all():
         bad = feed.record_ids[~np.isfinite(logits).all(axis=1)]
         raise RunError(f"{len(bad)} records have predictions that are not finite, the first {bad[0]}; try a lower learning rate")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ecgstudy.errors import RunError
+from ecgstudy.train import parallel
 from ecgstudy.train.augment import augment
 from ecgstudy.train.device import resolve_precision
 from ecgstudy.train.experiment import Experiment
@@ -28,14 +29,15 @@ def update(network: Callable[..., Tensor], optimizer: torch.optim.Optimizer, obj
     try:
         batch = replace(batch, signals=augment(batch.signals, experiment.augmentation, generator))
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            losses = objective(network, batch, generator)
+            part = parallel.own_part(batch, generator)
+            losses = objective(network, part, generator)
         optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
+        loss = parallel.backward(optimizer, losses["loss"], part, batch)
         optimizer.step()
     except torch.OutOfMemoryError:
         peak = torch.cuda.max_memory_allocated(device) / 2**30
         raise RunError(f"out of GPU memory with batch_size {experiment.batch_size} (peak {peak:.1f} GiB); use a smaller batch") from None
-    return losses["loss"].detach() * len(batch)
+    return loss * len(batch)
 
 
 @dataclass
