@@ -1,15 +1,15 @@
 """What preparing costs as a data set grows: seconds, bytes on disk, and the largest memory of the process, each size in one of its own.
 
-    python -m ecgstudy.study.streaming [records ...]
+    python -m ecgstudy.study.streaming [simulator] [published] [training]
 
-Simulated recordings are prepared, straight from the simulator, and the sizes are stored in book/benchmarks/scale.json: what page 18
-multiplies up is what is measured here. Memory must not grow with the recordings, only with the table, which stays in memory.
+Simulated recordings are prepared, straight from the simulator and from files in a published form, and the base network is trained for a
+few steps. What is measured is stored in book/benchmarks/scale.json, and page 18 multiplies it up. Memory must not grow with the
+recordings, only with the table, which stays in memory.
 """
 
 from __future__ import annotations
 
 import json
-import platform
 import resource
 import subprocess
 import sys
@@ -17,13 +17,16 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ecgstudy import files
-from ecgstudy.errors import ConfigurationError, RunError
+from ecgstudy.errors import RunError, require_known
+from ecgstudy.study.speed import write_ptbxl
 
-FORMS = ("simulator", "published")      # straight from the simulator; files in the form of PTB-XL's records100
 PTBXL_RECORDS = 21_800                  # PTB-XL, to the hundred
-SIZES = (PTBXL_RECORDS // 10, PTBXL_RECORDS, 10 * PTBXL_RECORDS)
+# Straight from the simulator; and read from files in the form of PTB-XL's records100, which take longer to write than to read.
+SIZES = {"simulator": (PTBXL_RECORDS // 10, PTBXL_RECORDS, 10 * PTBXL_RECORDS), "published": (PTBXL_RECORDS // 10, PTBXL_RECORDS // 3)}
+BASE, N_CLASSES = "inception_former", 9
 
 
 @dataclass(frozen=True)
@@ -82,30 +85,62 @@ def peak_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def training_seconds(batch: int = 8, steps: int = 3) -> dict[str, Any]:
+    """Processor seconds of one core for one record in a training step of the base: forward, loss, backward, update; the median step."""
+    import torch
+
+    from ecgstudy.models import build_model
+    from ecgstudy.study.chosen import SIGNAL
+    from ecgstudy.study.complexity import median_seconds
+    from ecgstudy.train.seeds import scoped_seed
+
+    with scoped_seed(0):
+        model = build_model(BASE, SIGNAL, N_CLASSES).train()
+    generator = torch.Generator().manual_seed(0)
+    x = torch.empty(batch, SIGNAL.n_leads, SIGNAL.n_samples).normal_(generator=generator)
+    targets = (torch.empty(batch, N_CLASSES).uniform_(generator=generator) < 0.2).float()
+    optimiser = torch.optim.AdamW(model.parameters(), fused=True)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(model(x), targets).backward()
+        optimiser.step()
+
+    return {"model": BASE, "batch": batch, "cpu_seconds_per_record": median_seconds(step, x.device, steps) / batch}
+
+
 def stored() -> Path:
     """Where the measurements lie."""
     return files.repository() / "book" / "benchmarks" / "scale.json"
 
 
 def main(words: list[str]) -> int:
-    """Measure the simulator's sizes, and store all of them once the last is there."""
-    if not all(word.isdigit() and int(word) for word in words):
-        raise ConfigurationError(f"usage: python -m ecgstudy.study.streaming [records ...], not {' '.join(words)}")
-    found = []
-    for n_records in map(int, words or SIZES):
-        found.append(measure("simulator", n_records))
-        sys.stdout.write(f"{found[-1]}\n")
-    files.write_json(stored(), {"measured": [asdict(each) for each in found], "machine": _machine(),
-                                "finished": time.strftime("%Y-%m-%d", time.gmtime())})
+    """Measure the parts that are named, all by default; each is stored as soon as it is there, in place of the same one before."""
+    for word in words:
+        require_known("part", word, (*SIZES, "training"))
+    for part in words or (*SIZES, "training"):
+        if part == "training":
+            _store({"training": training_seconds()})
+            continue
+        for n_records in SIZES[part]:
+            with tempfile.TemporaryDirectory() as source:
+                if part == "published":
+                    write_ptbxl(Path(source), n_records)
+                found = measure(part, n_records, source=Path(source))
+            sys.stdout.write(f"{found}\n")
+            sys.stdout.flush()
+            _store({"measured": [asdict(found)]})
     return 0
 
 
-def _machine() -> str:
-    import torch
+def _store(found: dict[str, Any]) -> None:
+    """Add to what is stored; of two preparations of one form and size the later one stays."""
+    from ecgstudy.train.device import processor
 
-    from ecgstudy.train.device import describe
-
-    return f"{describe(torch.device('cpu'))['device_name']}, Python {platform.python_version()}"
+    held = files.read_json(stored()) if stored().is_file() else {"measured": []}
+    sizes = {(each["form"], each["n_records"]): each for each in (*held["measured"], *found.pop("measured", []))}
+    files.write_json(stored(), held | found | {"measured": [sizes[key] for key in sorted(sizes)], "machine": processor(),
+                                               "finished": time.strftime("%Y-%m-%d", time.gmtime())})
 
 
 if __name__ == "__main__":
