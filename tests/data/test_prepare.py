@@ -228,7 +228,7 @@ def test_all_of_ptbxl_equals_its_raw_samples(tmp_path):
 
 def test_memory_does_not_grow_with_the_records(tmp_path):
     """Each size in a process of its own; what may grow is the table and the headers, a few kB a record, of which the signal has 24."""
-    few, many = 500, 2000
+    few, many = 300, 1200
     for n in (few, many):
         speed.write_ptbxl(tmp_path / str(n), n)
     for form in ("simulator", "published"):
