@@ -48,7 +48,7 @@ TRANSLATED = ("dual_path_rnn", "multi_module", "multi_res_trans", "st_mem", "stf
 BEATS = "it cuts a record at its R-peaks, so that the number of pieces depends on what is in the record, and not on its shape alone"
 REFUSED: dict[str, dict[str, str]] = {
     "onnx": {"mina": "its band filters work on a Fourier transform, which torch cannot write as ONNX",
-             "multimodal_mil": "it pools to lengths that do not divide its maps, which the recording cannot write; and for the translation, "
+             "multimodal_mil": "it pools to lengths that do not divide its maps, which the recording cannot write; and to translate it, "
                                + BEATS},
     "torch": {"lightweight_transformer": BEATS, "multimodal_mil": BEATS},
 }
