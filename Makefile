@@ -7,7 +7,7 @@ PYTHON   ?= python3
 VENV     := .venv
 BIN      := $(VENV)/bin
 STAMP    := $(VENV)/complete
-EXTRAS   := study,book,dev
+EXTRAS   := study,book,dev,export
 
 NOTEBOOK ?= notebooks/04_attention_ablation.ipynb
 DATASET  ?=

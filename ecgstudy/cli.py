@@ -69,6 +69,13 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--on", default="", metavar="RAY", help="'ray' for Ray on this machine, or the address of a Ray cluster")
     sweep.add_argument("--ledger", type=Path, default=None, help="folder that results are published to (default: book/results)")
 
+    export = _verb(verbs, "export", _export, "write a trained network as a file that runs without this package, with its model card")
+    export.add_argument("name", nargs="?", help="a network that ships, or the key or folder of a finished run")
+    export.add_argument("--list", action="store_true", help="what can be exported")
+    export.add_argument("--out", type=Path, default=Path("exported"), help="folder to write to (default: exported)")
+    export.add_argument("--format", default="onnx,torch", help="onnx, torch or both (default: onnx,torch)")
+    export.add_argument("--opset", type=int, default=17, help="version of ONNX's operators (default: 17)")
+
     data = verbs.add_parser("data", help="fetch, prepare and list the data sets").add_subparsers(metavar="COMMAND", required=True)
     for name, verb, text in (("fetch", _fetch, "download a data set; resumes where it stopped"),
                              ("prepare", _prepare, "make its one array and table")):
@@ -140,6 +147,20 @@ def _sweep(options: argparse.Namespace) -> int:
     for experiment, why in outcome.failed:
         print(f"failed: {experiment.model} {dict(experiment.settings)} seed {experiment.seed}: {why}")
     return 4 if outcome.failed else 0
+
+
+def _export(options: argparse.Namespace) -> None:
+    from ecgstudy.study.export import export, exportable
+
+    if options.list:
+        print("\n".join(exportable()))
+        return
+    if not options.name:
+        raise ConfigurationError("no network is named; `python -m ecgstudy export --list` says which there are")
+    made = export(options.name, options.out, [each for each in options.format.replace(" ", "").split(",") if each], options.opset)
+    for form, path in made.files.items():
+        print(f"{path}: logits within {made.differences[form]:.1g} of the network's, {made.milliseconds[form]:.1f} ms a record on one core")
+    print(f"{made.card}: model card (the network itself takes {made.milliseconds['eager']:.1f} ms)")
 
 
 def _fetch(options: argparse.Namespace) -> None:

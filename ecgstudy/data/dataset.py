@@ -12,7 +12,8 @@ A prepared folder holds
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
@@ -28,6 +29,7 @@ from ecgstudy.signal import SignalSpec
 
 COLUMNS = ("record_id", "patient_id", "fold", "age", "sex", "n_samples", "statements")
 MILLIVOLT = 1000        # units of the stored array in one millivolt
+READ_BYTES = 2**22
 FORMAT = 1              # raised when the meaning of a prepared folder changes
 
 
@@ -53,9 +55,10 @@ class Prepared:
 
 
 def write_prepared(folder: Path, dataset: str, fs: int, blocks: Iterable[np.ndarray], table: pd.DataFrame, n_samples: int,
-                   settings: dict[str, Any]) -> Prepared:
+                   settings: dict[str, Any], complete: Callable[[pd.DataFrame], pd.DataFrame] | None = None) -> Prepared:
     """Write a prepared folder from int16 blocks [r, L, T] that follow the table's order, and open it.
 
+    Each block is written before the next is asked for. complete: gives the table as it is stored, once all blocks are there.
     Raises DataError where the blocks and the table do not agree; then no prepared.json is written.
     """
     folder = Path(folder)
@@ -75,7 +78,7 @@ def write_prepared(folder: Path, dataset: str, fs: int, blocks: Iterable[np.ndar
             if block.dtype != np.int16 or block.shape[1:] != (len(LEADS), n_samples):
                 raise DataError(f"a block of {dataset} is {block.dtype} {block.shape}; expected int16 (r, {len(LEADS)}, "
                                 f"{n_samples})")
-            data = np.ascontiguousarray(block, "<i2").tobytes()
+            data = np.ascontiguousarray(block, "<i2")
             content.update(data)
             file.write(data)
             written += len(block)
@@ -83,7 +86,7 @@ def write_prepared(folder: Path, dataset: str, fs: int, blocks: Iterable[np.ndar
             raise DataError(f"{written} recordings of {dataset} were prepared, but its table has {len(table)} rows")
 
     files.write_atomically(folder / "signals.npy", stream)
-    text = table.to_csv(index=False)
+    text = (complete(table)[list(COLUMNS)] if complete else table).to_csv(index=False)
     content.update(text.encode())
     files.write_text(folder / "table.csv", text)
     described = {"format": FORMAT, "dataset": dataset, "fs": fs, "leads": list(LEADS), "settings": settings,
@@ -125,11 +128,16 @@ def _is_description(described: dict[str, Any]) -> bool:
         described["fs"] >= 1
 
 
-def verify(prepared: Prepared, block: int = 1024) -> None:
-    """Recompute the content digest from every byte; DataError where the array or the table was changed."""
+def verify(prepared: Prepared) -> None:
+    """Recompute the content digest from every byte; DataError where the array or the table was changed.
+
+    The array's file is read, not its mapping, whose pages would count as this process's memory.
+    """
     content = hashlib.sha256()
-    for start in range(0, len(prepared.signals), block):
-        content.update(np.ascontiguousarray(prepared.signals[start:start + block], "<i2").tobytes())
+    with open(prepared.folder / "signals.npy", "rb") as file:
+        file.seek(-prepared.signals.nbytes, os.SEEK_END)
+        while part := file.read(READ_BYTES):
+            content.update(part)
     content.update((prepared.folder / "table.csv").read_bytes())
     if content.hexdigest() != files.read_json(prepared.folder / "prepared.json")["content_sha256"]:
         raise DataError(f"{prepared.folder}: the content does not match its digest; remove it and prepare the data again")

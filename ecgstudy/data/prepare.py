@@ -12,7 +12,8 @@ import importlib
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from ecgstudy import files
-from ecgstudy.data.dataset import COLUMNS, MILLIVOLT, Prepared, open_prepared, verify, write_prepared
+from ecgstudy.data.dataset import MILLIVOLT, Prepared, open_prepared, verify, write_prepared
 from ecgstudy.data.labels import SIMULATED
 from ecgstudy.data.record import Record, abridge, check, read_exclusions, read_record, refuse_faulty
 from ecgstudy.data.splits import audit
@@ -37,6 +38,7 @@ FOLDERS = {"ptbxl": ("ptb-xl",), "cpsc": ("cpsc2018", "cpsc2018-original"), "cha
 PUBLISHED = {"ptbxl": 21799, "cpsc": 6877, "chapman": 10646}        # records with a label
 SYNTHETIC_RECORDS, SYNTHETIC_SEED = 4000, 0
 LIMIT = np.iinfo(np.int16).max                                      # 32.767 mV
+BLOCK = 256                                                         # records in memory at once, 24 kB each
 
 
 def prepare(dataset: str, *, source: Path | None = None, home: Path | None = None, n_records: int | None = None) -> Prepared:
@@ -131,32 +133,72 @@ def _prepared_elsewhere(dataset: str, settings: dict[str, Any], home: Path, fold
 
 
 def _write(dataset: str, catalog: pd.DataFrame, folder: Path, settings: dict[str, Any], target: Path) -> Prepared:
-    """Prepare every record in memory (24 kB each), then write the folder, so that a fault leaves nothing behind."""
+    """Prepare the records block by block onto the disk: memory does not grow with their number, only with the table, and a fault leaves
+    nothing behind."""
     _require_space(target, signals_bytes := len(catalog) * len(LEADS) * N_SAMPLES * 2 + 200 * len(catalog))
     logger.info("%s: preparing %d records, %.0f MB, into %s", dataset, len(catalog), signals_bytes / 1e6, target)
-    signals = np.zeros((len(catalog), len(LEADS), N_SAMPLES), np.int16)
-    recorded, ages, sexes = np.zeros(len(catalog), np.int64), np.full(len(catalog), np.nan), [""] * len(catalog)
-    faults, clipped, seen = [], [], {}
-    for row, path in enumerate(progress(catalog["path"], desc=f"preparing {dataset}", unit="record")):
+    reading = _Reading.of(dataset, catalog, folder)
+    return write_prepared(target, dataset, FS, reading.blocks(), catalog.assign(n_samples=0), N_SAMPLES, settings, reading.complete)
+
+
+@dataclass
+class _Reading:
+    """The recordings of a catalog on their way into a prepared folder, and what is learnt from each: samples recorded, age, sex, a digest
+    of what is stored (16 bytes)."""
+
+    dataset: str
+    catalog: pd.DataFrame
+    folder: Path
+    recorded: np.ndarray
+    ages: np.ndarray
+    sexes: np.ndarray
+    digests: np.ndarray
+    faults: list[str] = field(default_factory=list)
+    clipped: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, dataset: str, catalog: pd.DataFrame, folder: Path) -> _Reading:
+        n = len(catalog)
+        return cls(dataset, catalog, folder, np.zeros(n, np.int64), np.full(n, np.nan), np.full(n, "", object), np.zeros(n, "V16"))
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """int16 [r, L, T] in the catalog's order; at the end DataError names every record that is faulty or stands twice."""
+        n = len(self.catalog)
+        with progress(total=n, desc=f"preparing {self.dataset}", unit="record") as bar:
+            for start in range(0, n, BLOCK):
+                block = np.zeros((min(BLOCK, n - start), len(LEADS), N_SAMPLES), np.int16)
+                for row in range(start, start + len(block)):
+                    self._read(row, block[row - start])
+                    bar.update()
+                yield block
+        self._refuse_faulty()
+
+    def complete(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with what only the recordings tell: their lengths, and age and sex where the catalog leaves them open."""
+        sex = table["sex"].where(table["sex"] != "", self.sexes)
+        return table.assign(n_samples=self.recorded, age=table["age"].fillna(pd.Series(self.ages)), sex=sex)
+
+    def _read(self, row: int, place: np.ndarray) -> None:
         try:
-            record = read_record(path)
-            signals[row], recorded[row], n_clipped = condition(record)
+            record = read_record(self.catalog["path"][row])
+            place[:], self.recorded[row], n_clipped = condition(record)
         except DataError as error:
-            faults.append(str(error))
-            continue
-        ages[row], sexes[row] = record.age, record.sex
-        if (first := seen.setdefault(hashlib.blake2b(signals[row]).digest(), row)) != row:
-            faults.append(f"{path}: the same signal as {catalog['path'][first]}; each recording may stand once")
+            self.faults.append(str(error))
+            return
+        self.ages[row], self.sexes[row] = record.age, record.sex
+        self.digests[row] = hashlib.blake2b(place, digest_size=16).digest()
         if n_clipped:
-            clipped.append(f"{catalog['record_id'][row]} ({n_clipped})")
-    refuse_faulty(faults, len(catalog), folder)
-    if clipped:
-        logger.warning("%s: %d records exceed ±%.3f mV and were clipped: %s",
-                       dataset, len(clipped), LIMIT / MILLIVOLT, abridge(clipped))
-    sex = catalog["sex"].where(catalog["sex"] != "", sexes)           # what the catalog leaves open, the recording may state
-    table = catalog.assign(n_samples=recorded, age=catalog["age"].fillna(pd.Series(ages)), sex=sex)[list(COLUMNS)]
-    blocks = (signals[start:start + 1024] for start in range(0, len(signals), 1024))
-    return write_prepared(target, dataset, FS, blocks, table, N_SAMPLES, settings)
+            self.clipped.append(f"{self.catalog['record_id'][row]} ({n_clipped})")
+
+    def _refuse_faulty(self) -> None:
+        paths, read = self.catalog["path"], np.flatnonzero(self.recorded)
+        _, first, which = np.unique(self.digests[read], return_index=True, return_inverse=True)
+        repeated = [f"{paths[row]}: the same signal as {paths[earlier]}; each recording may stand once"
+                    for row, earlier in zip(read, read[first[which]], strict=True) if row != earlier]
+        refuse_faulty([*self.faults, *repeated], len(self.catalog), self.folder)
+        if self.clipped:
+            logger.warning("%s: %d records exceed ±%.3f mV and were clipped: %s", self.dataset, len(self.clipped), LIMIT / MILLIVOLT,
+                           abridge(self.clipped))
 
 
 def _require_space(target: Path, needed: int) -> None:

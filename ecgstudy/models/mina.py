@@ -89,7 +89,7 @@ class BandNetwork(nn.Module):
         """x: [B, L, T], one band; samples at the end that do not fill a segment are not read."""
         change = torch.cat([torch.zeros_like(x[..., :1]), x.diff(dim=-1).abs()], dim=-1)            # |x_t - x_{t-1}|, 0 at first
         pieces = self.cut(x)                                                                        # [B, M, L, T']
-        n_records = len(x)
+        n_records = x.shape[0]
         features = self.conv(pieces.flatten(0, 1)).transpose(1, 2).unflatten(0, (n_records, -1))    # [B, M, P, 64]
         sharp = self.sharpness(self.cut(change).flatten(0, 1)).transpose(1, 2).unflatten(0, (n_records, -1))    # [B, M, P, 1]
         spread = (pieces.var(dim=-1, correction=0) + TINY).sqrt().mean(dim=-1, keepdim=True)        # [B, M, 1], mean over leads

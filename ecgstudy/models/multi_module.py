@@ -158,7 +158,7 @@ class MultiModule(nn.Module):
     def tokens(self, x: Tensor, person: Tensor | None = None) -> dict[str, Tensor]:
         """x: [B, L, T]; person: [B, 2], age in years and sex (0 female, 1 male), NaN where unknown -> each module's token [B, 64]."""
         if person is None:
-            person = x.new_full((len(x), 2), math.nan)
+            person = x.new_full((x.shape[0], 2), math.nan)
         pieces = self.segments(x)
         given = {"waveform": pieces, "spectrogram": pieces, "age": person[:, 0], "sex": person[:, 1]}
         return {name: part(given[name]) for name, part in self.parts.items()}

@@ -152,7 +152,7 @@ class MultimodalMIL(nn.Module):
         squares = patches(self.image(x), PATCH)                                                 # [B, 16, L, 24, 24]
         patch_vectors = self.patch_encoder(squares.flatten(0, 1)).unflatten(0, squares.shape[:2])
         both = torch.cat([into_slots(beat_vectors, held), patch_vectors], dim=1)
-        return both.transpose(1, 2), torch.cat([held, held.new_ones(len(x), N_PATCHES)], dim=1)
+        return both.transpose(1, 2), torch.cat([held, held.new_ones(x.shape[0], N_PATCHES)], dim=1)
 
     def forward_features(self, x: Tensor, beats: Tensor | None = None) -> Tensor:
         """x: [B, L, T] -> [B, C, S + 16], one vector for each beat, zeros in empty slots, then one for each patch"""

@@ -40,12 +40,13 @@ def fits(n_bytes: int, device: torch.device) -> bool:
 
 def describe(device: torch.device) -> dict[str, str | int]:
     """What stands in a result's environment: device, its name, threads and versions."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {"device": device.type, "device_name": name, "threads": torch.get_num_threads(), "cores": os.cpu_count() or 0,
             "torch": torch.__version__, "python": platform.python_version(), "system": platform.system()}
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the processor calls itself."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))

@@ -22,6 +22,7 @@ from ecgstudy.data.prepare import condition, prepare
 from ecgstudy.data.record import Record
 from ecgstudy.errors import ConfigurationError, DataError
 from ecgstudy.signal import resample
+from ecgstudy.study import speed, streaming
 
 
 @pytest.fixture(autouse=True)
@@ -223,3 +224,14 @@ def test_all_of_ptbxl_equals_its_raw_samples(tmp_path):
     described = json.loads((prepared.folder / "prepared.json").read_text())
     assert described["settings"]["fs"] == 100 and str(tmp_path) not in json.dumps(described)
     shutil.rmtree(prepared.folder)
+
+
+def test_memory_does_not_grow_with_the_records(tmp_path):
+    """Each size in a process of its own; what may grow is the table and the headers, a few kB a record, of which the signal has 24."""
+    few, many = 300, 1200
+    for n in (few, many):
+        speed.write_ptbxl(tmp_path / str(n), n)
+    for form in ("simulator", "published"):
+        small, large = (streaming.measure(form, n, source=tmp_path / str(n)) for n in (few, many))
+        assert (small.n_records, large.n_records) == (few, many) and large.signals_bytes > 24_000 * many
+        assert large.peak_bytes < 1.15 * small.peak_bytes + large.table_bytes, (form, small, large)

@@ -31,7 +31,7 @@ def visible_pairs(n_tokens: int, window: int, device: torch.device, shift: int =
         return None
     regions = (torch.arange(n_places, device=device) >= n_tokens).long()
     regions[:shift] = 2
-    regions = regions.roll(-shift).view(-1, window)                              # [W, window]
+    regions = regions.roll(-shift, 0).view(-1, window)                           # [W, window]
     return (regions[:, :, None] == regions[:, None, :]).unsqueeze(1)
 
 
