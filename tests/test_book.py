@@ -24,7 +24,8 @@ NOTEBOOKS = sorted((files.repository() / "notebooks").rglob("*.ipynb"))
 def toc_files() -> list[str]:
     """Every page that the table of contents names, without suffix."""
     toc = yaml.safe_load((TEXT / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    return [toc["root"], *(each["file"] for chapter in chapters for each in (chapter, *chapter.get("sections", [])))]
 
 
 def prose() -> str:
@@ -37,7 +38,7 @@ def prose() -> str:
 def test_every_page_exists():
     chapters = [name for name in toc_files() if not name.startswith("notebooks/")]
     assert [name for name in chapters if not (TEXT / f"{name}.md").is_file()] == []
-    assert {path.stem for path in TEXT.glob("*.md")} == set(chapters)
+    assert {str(path.relative_to(TEXT).with_suffix("")) for path in TEXT.rglob("*.md")} == set(chapters)
 
 
 @pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks yet")

@@ -16,12 +16,12 @@ UNKNOWN = "not published"
 
 def card(entry: Source) -> str:
     """The card of one data set: facts, classes with their counts and codes, and what the study does with it."""
-    parts = [f"**{_cell(entry.title)}** (version {entry.version})", _table(("", "what the publisher gives"), _facts(entry)),
+    parts = [f"**{_cell(entry.title)}** (version {entry.version})", table(("", "what the publisher gives"), _facts(entry)),
              f"**Labels.** {entry.labels}"]
     parts += [_classes(entry, task) for task in entry.tasks]
     if entry.counted:
         parts.append(f"Counted in {entry.counted}.")
-    parts += [_table(("", "what the study does"), _policies(entry)), *_left_out(entry), f"**Files.** {entry.layout}",
+    parts += [table(("", "what the study does"), _policies(entry)), *_left_out(entry), f"**Files.** {entry.layout}",
               f"**Cite.** {entry.citation} Data: [doi:{entry.doi}](https://doi.org/{entry.doi})."]
     if entry.by_hand:
         parts.append(f"**By hand.** {entry.by_hand}")
@@ -51,7 +51,7 @@ def _classes(entry: Source, task: str) -> str:
     rows = [(name, f"{n:,}", *_published_as(entry, label_set, name)) for name, n in counts.items()]
     coded = any(row[3] != row[2] for row in rows)
     heads = ("class", "recordings", "published as", f"codes ({entry.codes})")
-    return f"Task `{task}`, {kind}:\n\n" + _table(heads if coded else heads[:3], (row if coded else row[:3] for row in rows), (1,))
+    return f"Task `{task}`, {kind}:\n\n" + table(heads if coded else heads[:3], (row if coded else row[:3] for row in rows), (1,))
 
 
 def _published_as(entry: Source, label_set: LabelSet, name: str) -> tuple[str, str]:
@@ -65,7 +65,7 @@ def _left_out(entry: Source) -> list[str]:
             for exclusion in entry.exclusions]
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
     """A Markdown table; columns in `right` are aligned there."""
     rule = "|".join("---:" if column in right else ":---" for column in range(len(heads)))
     return "\n".join([_line(heads), f"|{rule}|", *map(_line, rows)])
