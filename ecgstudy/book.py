@@ -26,9 +26,9 @@ from pathlib import Path
 from ecgstudy import cli, files
 from ecgstudy.errors import ConfigurationError, StudyError
 from ecgstudy.progress import progress
-from ecgstudy.study import chapters, source_pages
+from ecgstudy.study import chapters, glossary, reference, source_pages
 from ecgstudy.study.closing import closing
-from ecgstudy.study.notebooks import declared_parameters, find_notebook, read_notebook, run_notebook
+from ecgstudy.study.notebooks import declared_parameters, find_notebook, read_notebook, run_notebook, source
 from ecgstudy.study.pages import Book, Page, changed_reads, code_key, digest_of, keep, stands, why_stale, with_outputs
 
 NOT_SHOWN = ("executed", "results", "weights")       # parts of book/ that pages read and the site does not carry
@@ -119,8 +119,8 @@ def prose(book: Book) -> dict[Path, bytes]:
 
 def beside(book: Book, documented: Mapping[str, str]) -> dict[Path, bytes]:
     """What lies beside the site as it is, for links to lead to: the package's source, and notebooks and scripts to download."""
-    source = source_pages.pages(book.root, documented, book.assembled / "beside" / source_pages.FOLDER)
-    found = {Path(source_pages.FOLDER) / name: data for name, data in source.items()}
+    code = source_pages.pages(book.root, documented, book.assembled / "beside" / source_pages.FOLDER)
+    found = {Path(source_pages.FOLDER) / name: data for name, data in code.items()}
     for page in book.pages():
         found |= {Path("download/notebooks") / f"{page.name}{suffix}": page.notebook.with_suffix(suffix).read_bytes()
                   for suffix in (".ipynb", ".py") if page.notebook.with_suffix(suffix).is_file()}
@@ -130,18 +130,30 @@ def beside(book: Book, documented: Mapping[str, str]) -> dict[Path, bytes]:
 def assemble(pages: Sequence[Page], book: Book) -> Path:
     """Fill `_build/src` with the book's prose, every page that stands and what both link to; remove what is no longer part of it."""
     documented = chapters.documented(book.text, book.root)
-    content = prose(book) | beside(book, documented)
-    for page in pages:
-        if executed := stands(page):
-            ran = read_notebook(executed)
-            shown = with_outputs(read_notebook(page.notebook), ran)
-            shown["cells"].append(closing(page, ran, documented))
-            content[Path("notebooks") / f"{page.name}.ipynb"] = (json.dumps(shown, indent=1, ensure_ascii=False) + "\n").encode()
+    content = prose(book) | beside(book, documented) | shown_pages(pages, book, documented)
     written = {write_changed(book.assembled / name, data) for name, data in content.items()}
     for path in list(book.assembled.rglob("*")):
         if path.is_file() and path not in written and "_build" not in path.relative_to(book.assembled).parts:
             path.unlink()
     return book.assembled
+
+
+def shown_pages(pages: Sequence[Page], book: Book, documented: Mapping[str, str]) -> dict[Path, bytes]:
+    """Every page that stands, as a notebook: today's prose with its links to the glossary, the copy's outputs, and the closing part."""
+    explained, known = book.text / "glossary.md", reference.modules(book.root)
+    terms = glossary.terms(explained.read_text(encoding="utf-8")) if explained.is_file() else []
+    found = {}
+    for page in pages:
+        if not (executed := stands(page)):
+            continue
+        ran = read_notebook(executed)
+        shown = with_outputs(read_notebook(page.notebook), ran)
+        told = [cell for cell in shown["cells"] if cell["cell_type"] == "markdown"]
+        for cell, text in zip(told, glossary.linked([source(cell) for cell in told], terms), strict=True):
+            cell["source"] = text
+        shown["cells"].append(closing(page, ran, known, documented))
+        found[Path("notebooks") / f"{page.name}.ipynb"] = (json.dumps(shown, indent=1, ensure_ascii=False) + "\n").encode()
+    return found
 
 
 def missing_pages(assembled: Path) -> list[str]:

@@ -71,11 +71,12 @@ def citation(words: Sequence[str], root: Path, up: str) -> str:
     fields = {"author": f"{{{people}}}", "title": told["title"], "version": told["version"], "year": date[:4],
               "doi": told.get("doi", ""), "url": told.get("repository-code", told.get("url", ""))}
     lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items() if value)
-    return f"{people[:1].upper()}{people[1:]}: *{told['title']}*, version {told['version']}.\n\n```bibtex\n@software{{ecgstudy,\n{lines}\n}}\n```"
+    plain = f"{people[:1].upper()}{people[1:]}: *{told['title']}*, version {told['version']}."
+    return f"{plain}\n\n```bibtex\n@software{{ecgstudy,\n{lines}\n}}\n```"
 
 
 def networks(words: Sequence[str], root: Path, up: str) -> str:
-    """Every registered network: name, whom it stands for, parameters of its first size."""
+    """Every registered network: name, parameters of its first size, whom it stands for."""
     from ecgstudy.models import list_models
     from ecgstudy.models.registry import model_entry
 
@@ -84,8 +85,8 @@ def networks(words: Sequence[str], root: Path, up: str) -> str:
         entry = model_entry(name)
         module = known.get(entry.builder.__module__)
         count = next(iter(entry.sizes.values()))[1] if entry.sizes else None
-        rows.append((f"[`{name}`](#{module.anchor})" if module else f"`{name}`", entry.paper, f"{count:,}" if count else "not fixed"))
-    return table(("name", "whom it stands for", "parameters"), rows, (2,))
+        rows.append((f"[`{name}`](#{module.anchor})" if module else f"`{name}`", f"{count:,}" if count else "not fixed", entry.paper))
+    return table(("name", "parameters", "whom it stands for"), rows, (1,))
 
 
 def api(words: Sequence[str], root: Path, up: str) -> str:

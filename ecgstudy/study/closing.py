@@ -12,15 +12,18 @@ from typing import Any
 
 from ecgstudy.study.notebooks import declared_parameters, source
 from ecgstudy.study.pages import Page, code_cells
-from ecgstudy.study.reference import Module, imported, modules, source_link
+from ecgstudy.study.reference import Module, imported, source_link
 
 WORTH_NAMING = ("data", "layers", "models", "train", "evaluate", "explain")      # the parts of the package below a page's own module
-LINE = 96           # of the command, before it goes on in another line
+LINE = 74           # of the command, before it goes on in another line
 
 
-def closing(page: Page, executed: Mapping[str, Any], documented: Collection[str]) -> dict[str, Any]:
-    """The last cell of a page as the book shows it. documented: the modules that the reference has a section on."""
-    known = modules(page.book.root)
+def closing(page: Page, executed: Mapping[str, Any], known: Mapping[str, Module], documented: Collection[str]) -> dict[str, Any]:
+    """The last cell of a page as the book shows it.
+
+    executed: the copy whose outputs are shown. known: the package's modules by name; documented: those that the reference has a
+    section on.
+    """
     parts = ["## Run it yourself", again(page, executed["metadata"]["ecgstudy"]), downloads(page)]
     if code := lives_in(page, executed, known, documented):
         parts += ["## Where it lives in the code", code]
@@ -73,7 +76,7 @@ def lives_in(page: Page, executed: Mapping[str, Any], known: Mapping[str, Module
         shown = name.removeprefix("ecgstudy.")
         if name in documented:
             return f"{{ref}}`{shown} <{known[name].anchor}>`"
-        return source_link(known[name], up(page)).replace(">source<", f"><code>{shown}</code><")
+        return source_link(known[name], up(page)).replace(">source<", f">{shown}<").replace(' class="source"', "")
 
     parts = ["\n".join(f"- {link(name)}: {known[name].first_line}" for name in own)]
     if below:
@@ -88,7 +91,8 @@ def own_modules(page: Page, executed: Mapping[str, Any], known: Mapping[str, Mod
     found = [name for cell in code_cells(executed) for name in imported(ast.parse(_without_magic(source(cell))))]
     named = [name for name in dict.fromkeys(found) if name in known and known[name].path.stem != "__init__"]
     stem = page.name.rpartition("/")[2]
-    return list(dict.fromkeys([*named, *_networks(page, known), *([f"ecgstudy.models.{stem}"] if f"ecgstudy.models.{stem}" in known else [])]))
+    papers = [name for name in (f"ecgstudy.models.{stem}",) if name in known]
+    return list(dict.fromkeys([*named, *_networks(page, known), *papers]))
 
 
 def _without_magic(text: str) -> str:

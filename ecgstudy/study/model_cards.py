@@ -55,7 +55,8 @@ def card(name: str, told: Mapping[str, Any], measured: Mapping[str, Row]) -> str
     ]
     anchor = f"network-{name.replace('_', '-')}"
     load = f"```python\nfrom ecgstudy.study import chosen\n\nnetwork = chosen.load({name!r})      # network.model, network.classes\n```"
-    return "\n\n".join([f"({anchor})=\n## `{name}`", table(("", ""), facts), _classes(told), f"**Limits.** {limits(told)}", load])
+    title = f"({anchor})=\n## `{name}`"
+    return "\n\n".join([title, table(("what", "as it is"), facts), _classes(told), f"**Limits.** {limits(told)}", load])
 
 
 def limits(told: Mapping[str, Any]) -> str:

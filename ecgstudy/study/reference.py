@@ -54,7 +54,8 @@ class Module:
 
 
 def imported(tree: ast.AST) -> list[str]:
-    """Every module or name of the package that an import in `tree` can mean: `from ecgstudy.a import b` gives ecgstudy.a and ecgstudy.a.b."""
+    """Every module or name of the package that an import in `tree` can mean: `from ecgstudy.a import b` gives both ecgstudy.a and
+    ecgstudy.a.b."""
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -184,16 +185,11 @@ def command_line(parser: argparse.ArgumentParser) -> str:
     nested = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     parts = []
     for action in nested:
-        for name, below in action.choices.items():
-            if any(isinstance(each, argparse._SubParsersAction) for each in below._actions):
-                parts.append(command_line(below))
-            else:
-                parts.append(_verb(below))
+        parts += [command_line(below) for below in action.choices.values()]
     return "\n\n".join(parts) if nested else _verb(parser)
 
 
 def _verb(parser: argparse.ArgumentParser) -> str:
-    name = parser.prog if parser.prog.startswith("python") else f"python -m {parser.prog}"
     shown = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
     rows = []
     for action in shown:
@@ -203,4 +199,4 @@ def _verb(parser: argparse.ArgumentParser) -> str:
         accepted = f"{'; ' if action.help else ''}one of {', '.join(f'`{each}`' for each in action.choices)}" if action.choices else ""
         rows.append(f"`{called}{takes}`\n: {action.help or ''}{accepted}")
     about = (parser.description or "").strip().partition("\n")[0].rstrip(".")
-    return "\n\n".join([f"## `{name}`", about[:1].upper() + about[1:] + ".", *rows])
+    return "\n\n".join([f"## `{parser.prog}`", about[:1].upper() + about[1:] + ".", *rows])

@@ -31,11 +31,15 @@ PAGE = """<!DOCTYPE html>
 <main><h1>{name}</h1>
 <pre tabindex="0" role="region" aria-label="Source">{code}</pre></main></body></html>
 """
-STYLE = """:root { color-scheme: light; --back: #fff; --front: #1b1b1b; --link: #0a5bb5; --text: #22691d; --keyword: #8b1a6b; --comment: #5c5c5c; }
+STYLE = """:root {
+  color-scheme: light; --back: #fff; --front: #1b1b1b; --link: #0a5bb5; --text: #22691d; --keyword: #8b1a6b; --comment: #5c5c5c;
+}
 :root[data-theme="dark"] {
   color-scheme: dark; --back: #14181e; --front: #e6e6e6; --link: #7ab8ff; --text: #9bd68f; --keyword: #f0a3d3; --comment: #a8a8a8;
 }
-body { margin: 0 auto; max-width: 76rem; padding: 0.75rem 1rem; font-family: system-ui, sans-serif; background: var(--back); color: var(--front); }
+body {
+  margin: 0 auto; max-width: 76rem; padding: 0.75rem 1rem; font-family: system-ui, sans-serif; background: var(--back); color: var(--front);
+}
 header { display: flex; gap: 1.5rem; flex-wrap: wrap; }
 h1 { font-size: 1.2rem; overflow-wrap: anywhere; }
 a { color: var(--link); }
@@ -82,8 +86,12 @@ def coloured(text: str, known: Mapping[str, Module]) -> Iterator[str]:
             end = behind
         shown += html.escape(line[end:], quote=False)
         if re.match(r"\s*(from|import) ecgstudy", line):
-            shown = re.sub(r"ecgstudy[\w.]*", lambda name: f'<a href="{name[0]}.html">{name[0]}</a>' if name[0] in known else name[0], shown)
+            shown = re.sub(r"ecgstudy[\w.]*", lambda found: _link(found[0], known), shown)
         yield shown
+
+
+def _link(name: str, known: Mapping[str, Module]) -> str:
+    return f'<a href="{name}.html">{name}</a>' if name in known else name
 
 
 def _marks(text: str) -> dict[int, list[Mark]]:
