@@ -66,9 +66,11 @@ def citation(words: Sequence[str], root: Path, up: str) -> str:
     import yaml
 
     told = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
-    people = " and ".join(each.get("name") or f"{each['family-names']}, {each['given-names']}" for each in told["authors"])
+    names = [each.get("name") or f"{each['family-names']}, {each['given-names']}" for each in told["authors"]]
+    people = " and ".join(names)
+    as_bibtex = " and ".join(f"{{{name}}}" if "name" in each else name for name, each in zip(names, told["authors"], strict=True))
     date = str(told.get("date-released", ""))
-    fields = {"author": f"{{{people}}}", "title": told["title"], "version": told["version"], "year": date[:4],
+    fields = {"author": as_bibtex, "title": told["title"], "version": told["version"], "year": date[:4],
               "doi": told.get("doi", ""), "url": told.get("repository-code", told.get("url", ""))}
     lines = ",\n".join(f"  {name} = {{{value}}}" for name, value in fields.items() if value)
     plain = f"{people[:1].upper()}{people[1:]}: *{told['title']}*, version {told['version']}."

@@ -52,7 +52,7 @@ def test_papermill_reads_the_command_as_the_parameters_of_the_copy(page, paramet
 
 
 def test_every_line_of_the_command_is_short_and_goes_on(page):
-    lines = closing.command(page, {name: "value" for name in ("dataset", "seeds", "task")} | {f"more_{i}": "y" for i in range(9)}).split("\n")
+    lines = closing.command(page, {f"parameter_{i}": "value" for i in range(12)}).split("\n")
     assert len(lines) > 2 and all(len(line) <= closing.LINE + 2 for line in lines)
     assert all(line.endswith(" \\") for line in lines[:-1]) and not lines[-1].endswith("\\")
 
@@ -64,8 +64,10 @@ def test_links_go_up_as_far_as_the_page_lies_deep(page):
 
 
 def test_own_modules_come_first_then_what_they_build_on_then_what_was_read(page):
-    shown = text(page, ran(page, {}, reads={"ecgstudy/files.py": "0", "ecgstudy/study/toy.py": "0", "ecgstudy/lost.py": "0", "data.txt": "0"}))
-    own, below, read = (shown.index(word) for word in ("study.toy</a>: What the page draws.", "They build on", "that the shown run read (1)"))
+    reads = dict.fromkeys(("ecgstudy/files.py", "ecgstudy/study/toy.py", "ecgstudy/lost.py", "data.txt"), "0")
+    shown = text(page, ran(page, {}, reads=reads))
+    own, below = shown.index("study.toy</a>: What the page draws."), shown.index("They build on")
+    read = shown.index("that the shown run read (1)")
     assert own < below < read
     assert "layers.bricks" in shown[below:read] and "ecgstudy.files.html" in shown[read:]
     assert "gone" not in shown and "lost" not in shown
