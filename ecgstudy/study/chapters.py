@@ -57,7 +57,7 @@ def data_sets_at_a_glance(words: Sequence[str], root: Path, up: str) -> str:
 def data_citations(words: Sequence[str], root: Path, up: str) -> str:
     """What a paper that uses a data set names, for each."""
     entries = manifest(root / "data_manifest.yaml")
-    return "\n\n".join(f"`{name}`\n: {entry.citation} Data: {entry.title}, version {entry.version}, "
+    return "\n\n".join(f"`{name}`\n: {entry.citation}. Data: {entry.title}, version {entry.version}, "
                        f"[doi:{entry.doi}](https://doi.org/{entry.doi}), {entry.license}." for name, entry in entries.items())
 
 

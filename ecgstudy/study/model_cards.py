@@ -20,11 +20,11 @@ def written(words: Sequence[str], root: Path, up: str) -> str:
     """A table of all networks that ship, then the card of each. The arguments are those of a chapter's writer."""
     told = {name: files.read_json(chosen.folder() / f"{name}.json") for name in chosen.names()}
     measured = scored(told)
-    overview = [(f"[`{name}`](network-{name.replace('_', '-')})", f"`{each['experiment']['dataset']}`",
-                 f"{each['training']['n_parameters']:,}", _score(name, each, measured, "macro_auroc"),
-                 _score(name, each, measured, "macro_f1")) for name, each in told.items()]
-    heads = ("network", "trained on", "parameters", "test macro-AUROC", "test macro-F1")
-    return "\n\n".join([table(heads, overview, (2,)), *(card(name, each, measured) for name, each in told.items())])
+    overview = [(f"[`{name}`](network-{name.replace('_', '-')})", _score(name, each, measured, "macro_auroc"),
+                 _score(name, each, measured, "macro_f1"), f"{each['training']['n_parameters']:,}", f"`{each['experiment']['dataset']}`")
+                for name, each in told.items()]
+    heads = ("network", "test macro-AUROC", "test macro-F1", "parameters", "trained on")
+    return "\n\n".join([table(heads, overview, (3,)), *(card(name, each, measured) for name, each in told.items())])
 
 
 def scored(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Row]:
@@ -39,11 +39,11 @@ def scored(told: Mapping[str, Mapping[str, Any]]) -> dict[str, Row]:
 
 def card(name: str, told: Mapping[str, Any], measured: Mapping[str, Row]) -> str:
     """One network: what it is, its data, its scores with intervals, its limits, and how to load it."""
-    run, data, training, made = told["experiment"], told["data"], told["training"], told["environment"]
+    run, data, training, made, signal = told["experiment"], told["data"], told["training"], told["environment"], chosen.SIGNAL
     settings = ", ".join(f"`{key} = {value!r}`" for key, value in run["settings"].items()) or "the paper's"
     facts = [
         ("network", f"`{run['model']}`; settings: {settings}"), ("parameters", f"{training['n_parameters']:,}"),
-        ("input", "12 leads, 10 s at 100 Hz, in microvolts; scaled with "
+        ("input", f"{signal.n_leads} leads, {signal.n_samples / signal.fs:g} s at {signal.fs:g} Hz, in microvolts; scaled with "
                   f"mean {training['scaling']['mean']:.1f} and deviation {training['scaling']['deviation']:.1f}"),
         ("trained on", f"`{run['dataset']}`, task `{run['task']}`, profile `{run['profile']}`, seed {run['seed']}: "
                        f"{data['n_training']:,} records to train, {data['n_validation']:,} to validate, {data['n_test']:,} to test"),
@@ -77,7 +77,7 @@ def limits(told: Mapping[str, Any]) -> str:
 def _score(name: str, told: Mapping[str, Any], measured: Mapping[str, Row], metric: str) -> str:
     """A test score with its interval, or without one where the ledger does not hold the run's predictions."""
     if name in measured:
-        return tables.show_measured(measured[name].measured[metric])
+        return tables.show_measured(measured[name].measured[metric]).replace(", ", ",&nbsp;")
     return f"{tables.show(told['scores']['test'][metric])} (no interval: its predictions are not in the ledger)"
 
 

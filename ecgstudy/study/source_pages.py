@@ -81,13 +81,18 @@ def coloured(text: str, known: Mapping[str, Module]) -> Iterator[str]:
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         shown, end = "", 0
         for first, behind, element in marks.get(number, ()):
-            shown += html.escape(line[end:first], quote=False)
-            shown += f"<{element}>{html.escape(line[first:behind], quote=False)}</{element}>"
+            shown += _text(line[end:first])
+            shown += f"<{element}>{_text(line[first:behind])}</{element}>"
             end = behind
-        shown += html.escape(line[end:], quote=False)
+        shown += _text(line[end:])
         if re.match(r"\s*(from|import) ecgstudy", line):
             shown = re.sub(r"ecgstudy[\w.]*", lambda found: _link(found[0], known), shown)
         yield shown
+
+
+def _text(text: str) -> str:
+    """Source as text of a page; a quoted address in it is no attribute to whoever reads the page by pattern."""
+    return html.escape(text, quote=False).replace('"', "&quot;")
 
 
 def _link(name: str, known: Mapping[str, Module]) -> str:

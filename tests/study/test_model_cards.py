@@ -28,7 +28,7 @@ def test_scores_are_those_of_the_run_with_an_interval_around_them(told, measured
     assert found.estimate == told["scores"]["test"]["macro_auroc"]
     assert found.low < found.estimate < found.high and found.n_replicates == 1000
     text = model_cards.card(NAME, told, measured)
-    assert f"{tables.show(found.estimate)}<br>[{tables.show(found.low)}, {tables.show(found.high)}]" in text
+    assert f"{tables.show(found.estimate)}<br>[{tables.show(found.low)},&nbsp;{tables.show(found.high)}]" in text
     for said in (told["sha256"][:16], told["environment"]["commit"][:10], f"{told['training']['n_parameters']:,}", "`resnet18`",
                  f"chosen.load('{NAME}')"):
         assert said in text
