@@ -11,8 +11,6 @@ from ecgstudy import files
 from ecgstudy.study.pages import Book, code_cells
 
 PAGES = Book(files.repository()).pages()
-# What a page may lack, and why. A page that gains it must leave the list.
-EXCUSED = {("14_three_datasets", "figure"): "its subject are the notes' two result tables, reproduced as tables"}
 
 
 def bones(notebook: dict, shown: dict) -> set[str]:
@@ -39,7 +37,7 @@ def test_a_page_has_its_bones(page):
     if not page.committed.is_file():
         pytest.skip("no copy of this page is kept")
     found = bones(files.read_json(page.notebook), files.read_json(page.committed))
-    assert ALL - found == {bone for name, bone in EXCUSED if name == page.name}
+    assert ALL - found == set()
 
 
 def test_a_page_without_bones_is_seen():
