@@ -21,14 +21,18 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ecgstudy import files
+from ecgstudy import cli, files
 from ecgstudy.errors import ConfigurationError, StudyError
 from ecgstudy.progress import progress
-from ecgstudy.study.notebooks import declared_parameters, find_notebook, read_notebook, run_notebook
+from ecgstudy.study import chapters, glossary, reference, source_pages
+from ecgstudy.study.closing import closing
+from ecgstudy.study.notebooks import declared_parameters, find_notebook, read_notebook, run_notebook, source
 from ecgstudy.study.pages import FRONT, Book, Page, changed_reads, code_key, digest_of, keep, picture_of, stands, why_stale, with_outputs
+
+NOT_SHOWN = ("executed", "results", "weights")       # parts of book/ that pages read and the site does not carry
 
 
 def commit(root: Path) -> str:
@@ -101,19 +105,56 @@ def write_changed(path: Path, data: bytes) -> Path:
     return path
 
 
+def prose(book: Book) -> dict[Path, bytes]:
+    """The chapters, with their generated parts, and the files that belong to them: path under the assembled book -> content."""
+    writers = chapters.WRITERS | {"command_line": lambda words, root, up: chapters.command_lines([cli.parser(), parser()])}
+    found = {}
+    for path in book.text.rglob("*"):
+        name = path.relative_to(book.text)
+        if not path.is_file() or name.parts[0] in NOT_SHOWN:
+            continue
+        data = path.read_bytes()
+        found[name] = chapters.filled(data.decode(), name.as_posix(), book.root, writers).encode() if path.suffix == ".md" else data
+    return found
+
+
+def beside(book: Book, documented: Mapping[str, str]) -> dict[Path, bytes]:
+    """What lies beside the site as it is, for links to lead to: the package's source, and notebooks and scripts to download."""
+    code = source_pages.pages(book.root, documented, book.assembled / "beside" / source_pages.FOLDER)
+    found = {Path(source_pages.FOLDER) / name: data for name, data in code.items()}
+    for page in book.pages():
+        found |= {Path("download/notebooks") / f"{page.name}{suffix}": page.notebook.with_suffix(suffix).read_bytes()
+                  for suffix in (".ipynb", ".py") if page.notebook.with_suffix(suffix).is_file()}
+    return {Path("beside") / name: data for name, data in found.items()}
+
+
 def assemble(pages: Sequence[Page], book: Book) -> Path:
-    """Fill `_build/src` with the book's prose and every page that stands, and remove what is no longer part of it."""
-    prose = [path for path in book.text.rglob("*") if path.is_file() and "executed" not in path.relative_to(book.text).parts]
-    written = {write_changed(book.assembled / path.relative_to(book.text), path.read_bytes()) for path in prose}
-    for page in pages:
-        if executed := stands(page):
-            shown = with_outputs(read_notebook(page.notebook), read_notebook(executed))
-            text = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
-            written.add(write_changed(book.assembled / "notebooks" / f"{page.name}.ipynb", text.encode()))
+    """Fill `_build/src` with the book's prose, every page that stands and what both link to; remove what is no longer part of it."""
+    documented = chapters.documented(book.text, book.root)
+    content = prose(book) | beside(book, documented) | shown_pages(pages, book, documented)
+    written = {write_changed(book.assembled / name, data) for name, data in content.items()}
     for path in list(book.assembled.rglob("*")):
         if path.is_file() and path not in written and "_build" not in path.relative_to(book.assembled).parts:
             path.unlink()
     return book.assembled
+
+
+def shown_pages(pages: Sequence[Page], book: Book, documented: Mapping[str, str]) -> dict[Path, bytes]:
+    """Every page that stands, as a notebook: today's prose with its links to the glossary, the copy's outputs, and the closing part."""
+    explained, known = book.text / "glossary.md", reference.modules(book.root)
+    terms = glossary.terms(explained.read_text(encoding="utf-8")) if explained.is_file() else []
+    found = {}
+    for page in pages:
+        if not (executed := stands(page)):
+            continue
+        ran = read_notebook(executed)
+        shown = with_outputs(read_notebook(page.notebook), ran)
+        told = [cell for cell in shown["cells"] if cell["cell_type"] == "markdown"]
+        for cell, text in zip(told, glossary.linked([source(cell) for cell in told], terms), strict=True):
+            cell["source"] = text
+        shown["cells"].append(closing(page, ran, known, documented))
+        found[Path("notebooks") / f"{page.name}.ipynb"] = (json.dumps(shown, indent=1, ensure_ascii=False) + "\n").encode()
+    return found
 
 
 def missing_pages(assembled: Path) -> list[str]:
@@ -121,7 +162,8 @@ def missing_pages(assembled: Path) -> list[str]:
     import yaml
 
     toc = yaml.safe_load((assembled / "_toc.yml").read_text(encoding="utf-8"))
-    named = [toc["root"], *(chapter["file"] for part in toc.get("parts", []) for chapter in part["chapters"])]
+    chapters_of = [chapter for part in toc.get("parts", []) for chapter in part["chapters"]]
+    named = [toc["root"], *(each["file"] for chapter in chapters_of for each in (chapter, *chapter.get("sections", [])))]
     return [name for name in named if not any((assembled / f"{name}{suffix}").is_file() for suffix in (".md", ".ipynb"))]
 
 
@@ -135,9 +177,8 @@ def build(assembled: Path) -> int:
     return subprocess.run(command).returncode
 
 
-def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    import yaml
-
+def parser() -> argparse.ArgumentParser:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m ecgstudy.book", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="run nothing; exit 1 when a page is out of date")
@@ -147,12 +188,19 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--executed", type=Path, metavar="FILE", help="with --keep: this executed copy instead of the last run")
     parser.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
                         help="a parameter for the pages of --only; the value is read as YAML")
-    options = parser.parse_args(words)
+    return parser
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    """The options that were given, checked."""
+    import yaml
+
+    options = (options_of := parser()).parse_args(words)
     options.parameters = {name: yaml.safe_load(value) for name, value in options.parameters}
     if options.parameters and not (options.only or options.keep):
-        parser.error("-p needs --only: the book's pages run with their defaults")
+        options_of.error("-p needs --only: the book's pages run with their defaults")
     if options.jobs < 1:
-        parser.error(f"--jobs must be at least 1, got {options.jobs}")
+        options_of.error(f"--jobs must be at least 1, got {options.jobs}")
     return options
 
 

@@ -89,6 +89,14 @@ plt.close("all")
 # the right bundle branch block below stands in every conducted beat and shows late in V1 and V2 and, as a broad S, in I and V6; the
 # ventricular beat shows everywhere. Later pages score attention maps and Grad-CAM against these spans.
 #
+# It is known because every wave of a beat is one bump $k_w(t)$ that is exactly zero outside its boundaries. A wave has a vector $d_w$, of a
+# dipole and of two weak sources near the electrodes, and lead $l$ sees it through its lead vector $v_l$:
+#
+# $$x_l(t) = \sum_w \big(v_l^\top d_w\big)\, k_w(t) + \varepsilon_l(t)$$ (eq-simulated)
+#
+# with the noise $\varepsilon$ of electrodes, muscle and breathing. An abnormality changes $d_w$ or the times of $k_w$, so when and in which leads it
+# shows is read off, not estimated.
+#
 # Truth is worth as much as the record around it, so simulated records are measured the way real ones were: the answer below counts how
 # many measures lie inside the range of real recordings, and the table under it lists them.
 

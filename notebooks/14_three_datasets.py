@@ -67,6 +67,15 @@ display(*three_datasets.result_tables(found, three_datasets.MULTI_LABEL))
 display(*three_datasets.result_tables(found, three_datasets.SINGLE_LABEL))
 
 # %% [markdown]
+# ## The order of networks
+#
+# A panel is one table from above, so its scale is its own: what can be compared between panels is the order of the networks and how far their
+# intervals lie apart, not the scores.
+
+# %% mystnb={"figure": {"name": "fig-three-datasets", "caption": "Macro-AUROC of each network, a panel for each data set and task that has runs. Blue: mean over seeds with its 95 % interval over patients; small strokes: single seeds. Each panel has its own scale."}, "image": {"alt": "Dot plots under each other, one panel for each data set and task, one row for each of the five networks: the macro-AUROC on that test fold with its interval."}}
+three_datasets.picture(found)
+
+# %% [markdown]
 # ## From one data set to another
 #
 # The base network is trained, stopped and thresholded on one data set and then asked about the test fold of another, on the classes that both label. The

@@ -24,7 +24,8 @@ NOTEBOOKS = sorted((files.repository() / "notebooks").rglob("*.ipynb"))
 def toc_files() -> list[str]:
     """Every page that the table of contents names, without suffix."""
     toc = yaml.safe_load((TEXT / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    return [toc["root"], *(each["file"] for chapter in chapters for each in (chapter, *chapter.get("sections", [])))]
 
 
 def prose() -> str:
@@ -37,7 +38,7 @@ def prose() -> str:
 def test_every_page_exists():
     chapters = [name for name in toc_files() if not name.startswith("notebooks/")]
     assert [name for name in chapters if not (TEXT / f"{name}.md").is_file()] == []
-    assert {path.stem for path in TEXT.glob("*.md")} == set(chapters)
+    assert {str(path.relative_to(TEXT).with_suffix("")) for path in TEXT.rglob("*.md")} == set(chapters)
 
 
 @pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks yet")
@@ -51,6 +52,39 @@ def test_references_are_cited_and_cited_ones_exist():
     cited = {key.strip() for group in re.findall(r"\{cite(?::[pt])?\}`([^`]+)`", prose()) for key in group.split(",")}
     assert len(keys) == len(set(keys))
     assert set(keys) == cited
+
+
+def test_every_reference_has_a_doi_or_says_why_not():
+    entries = re.split(r"(?m)^(?=@)", (TEXT / "references.bib").read_text(encoding="utf-8"))[1:]
+    without = [entry.partition(",")[0] for entry in entries if not re.search(r"\bdoi = \{10\.\d{4,9}/\S+\}", entry)]
+    excuse = re.compile(r"\burl = \{https://|\bisbn = |no DOI found|doi not established")
+    excused = [entry.partition(",")[0] for entry in entries if excuse.search(entry)]
+    assert entries and set(without) <= set(excused)
+    arxiv = re.findall(r"10\.48550/arXiv\.(\S+?)\}.*?note = \{arXiv:(\d{4}\.\d+)", " ".join(" ".join(entries).split()))
+    assert arxiv and [pair for pair in arxiv if pair[0] != pair[1]] == []
+
+
+def test_results_weights_and_executed_copies_stay_out_of_the_site(toy):
+    for folder in book.NOT_SHOWN:
+        files.write_text(toy.book.text / folder / "x.json", "{}")
+    assembled = book.assemble([toy], toy.book)
+    assert [folder for folder in book.NOT_SHOWN if (assembled / folder).exists()] == []
+
+
+def test_a_generated_place_is_filled_and_an_unknown_one_refused(toy):
+    files.write_text(toy.book.text / "intro.md", "# Intro\n\n<!-- generated: command_line -->\n")
+    shown = (book.assemble([toy], toy.book) / "intro.md").read_text(encoding="utf-8")
+    assert "## `ecgstudy sweep`" in shown and "generated:" not in shown
+    files.write_text(toy.book.text / "intro.md", "<!-- generated: command_lime -->\n")
+    with pytest.raises(ConfigurationError, match="command_line"):
+        book.assemble([toy], toy.book)
+
+
+def test_first_use_of_a_term_on_a_page_leads_to_the_glossary(toy):
+    files.write_text(toy.book.text / "glossary.md", "# Glossary\n\n```{glossary}\nepoch\n  A pass.\n```\n")
+    write(toy.notebook, [TITLE | {"source": "# Toy\n\nAn epoch, and an epoch."}, PARAMETERS, code("print(seed)")])
+    shown = files.read_json(book.assemble([toy], toy.book) / "notebooks" / "04_toy.ipynb")
+    assert shown["cells"][0]["source"].endswith("An {term}`epoch`, and an epoch.")
 
 
 def test_reported_numbers_can_be_read():
@@ -152,11 +186,13 @@ def test_page_shows_todays_prose_over_stored_outputs(toy):
     write(toy.notebook, [TITLE | {"source": "# Toy\n\nNew prose."}, PARAMETERS, code("print(seed)")])
     folder = book.assemble([toy], toy.book)
     shown = files.read_json(folder / "notebooks" / "04_toy.ipynb")
-    title, *cells = shown["cells"]
+    title, *cells, end = shown["cells"]
     assert "New prose." in title["source"] and "`seed = 0`" in title["source"] and "2026-01-31" in title["source"]
     assert title["source"].startswith("# Toy\n\n```{admonition}")
     assert [cell["source"] for cell in cells] == ["seed = 0", "print(seed)"]         # nothing injected
     assert cells[-1]["outputs"] == [stream("three")]                                 # no warnings
+    assert end["source"].startswith("## Run it yourself") and "papermill notebooks/04_toy.ipynb out.ipynb\n" in end["source"]
+    assert (folder / "beside" / "download" / "notebooks" / "04_toy.ipynb").read_bytes() == toy.notebook.read_bytes()
     assert (folder / "intro.md").is_file() and not (folder / "executed").exists()
 
 

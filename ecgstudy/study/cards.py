@@ -22,7 +22,7 @@ def card(entry: Source) -> str:
     if entry.counted:
         parts.append(f"Counted in {entry.counted}.")
     parts += [table(("", "what the study does"), _policies(entry)), *_left_out(entry), f"**Files.** {entry.layout}",
-              f"**Cite.** {entry.citation} Data: [doi:{entry.doi}](https://doi.org/{entry.doi})."]
+              f"**Cite.** {entry.citation}. Data: [doi:{entry.doi}](https://doi.org/{entry.doi})."]
     if entry.by_hand:
         parts.append(f"**By hand.** {entry.by_hand}")
     return "\n\n".join(parts) + "\n"

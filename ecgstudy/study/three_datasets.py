@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ecgstudy.evaluate.bootstrap import interval, patient_weights, replicate_decisions, replicate_scores
 from ecgstudy.evaluate.metrics import decisions
-from ecgstudy.study import tables
+from ecgstudy.study import figures, tables
 from ecgstudy.study.axis_page import AxisPage, Comparison, provenance
 from ecgstudy.study.comparison import Measured, Row
 from ecgstudy.study.ledger import Run
@@ -162,6 +164,30 @@ def _transfer_line(at_home: Comparison, group: Sequence[Run]) -> dict[str, str]:
     return {"own fold": tables.show_interval(home.measured["macro_auroc"].interval, joint="<br>") if home else "–",
             "other fold": tables.show_interval(interval(point, np.mean(draws, axis=0)), joint="<br>"),
             "best class": named[0], "worst class": named[1]}
+
+
+def picture(gathered: Found) -> Figure:
+    """Macro-AUROC of each network, a panel for each data set that has runs: the mean with its 95 % interval, and single seeds."""
+    there = {f"{dataset}, {task}": found.rows for (dataset, task), found in gathered.items() if found.rows}
+    names = list(dict.fromkeys(row.value for rows in there.values() for row in rows))[::-1]
+    with plt.rc_context(figures.STYLE):
+        figure, axes = plt.subplots(len(there), 1, figsize=(7.5, len(there) * (0.32 * len(names) + 0.75) + 0.6), sharey=True,
+                                    layout="constrained", squeeze=False)
+        for axis, (title, rows) in zip(axes[:, 0], there.items(), strict=True):
+            for row in rows:
+                place, found = names.index(row.value), row.measured["macro_auroc"]
+                axis.plot([found.interval.low, found.interval.high], [place, place], color=figures.MEASURED, lw=2, solid_capstyle="round")
+                axis.plot(found.interval.estimate, place, "o", color=figures.MEASURED, ms=6)
+                axis.plot(list(found.by_seed.values()), np.full(len(found.by_seed), place + 0.26), "|", color=figures.INK, ms=6, mew=1)
+            for name in set(names) - {row.value for row in rows}:
+                axis.text(0.01, names.index(name), "not run", transform=axis.get_yaxis_transform(), color="#767676", va="center")
+            axis.set_title(title, loc="left")
+            axis.set_yticks(range(len(names)), [readable(name) for name in names])
+            axis.set_ylim(-0.6, len(names) - 0.4)
+            axis.grid(axis="x", color="#e5e5e5", lw=0.8)
+            axis.set_axisbelow(True)
+        axes[-1, 0].set_xlabel("macro-AUROC on the test fold of that data set")
+        return figures.closed(figure)
 
 
 # -- reading ------------------------------------------------------------------------------------------------------------

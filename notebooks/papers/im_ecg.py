@@ -26,6 +26,9 @@
 #
 # Here only a mean and a linear map follow the last map. So $\alpha_c$ is that linear map's weight divided by $L N$, and {eq}`eq-grad-cam` is exact: before
 # the ReLU, the sum of $M^{k}$ over leads and times *is* the logit, but for its bias.
+#
+# **Questions of this page.** In which leads, and when, does the map mark a record whose label is known? And what does an area kernel
+# answer to that a row kernel does not?
 
 # %% tags=["parameters"]
 dataset = "synthetic"  # synthetic (no download), ptbxl, cpsc or chapman

@@ -20,6 +20,9 @@
 #
 # where $\bar x$ is the mean of a channel over the whole record: over leads and time in the image part, over time in the other. So the gate is the one
 # place of the image part where the leads meet.
+#
+# **Questions of this page.** What is the record as an image to a network that reads it so? And do the gates open differently for records of
+# different classes?
 
 # %% tags=["parameters"]
 dataset = "synthetic"  # synthetic (no download), ptbxl, cpsc or chapman

@@ -83,3 +83,19 @@ def test_a_partly_run_table_names_its_gaps(made_run):
     found = Comparison(page, Outcome([run], missing=gone), compare([run], page.plan, "crossed_shunted", 100))
     said, table = three_datasets.result_tables({("synthetic", "nine"): found}, [("synthetic", "nine")])
     assert "Missing: `resnet18`" in said.data and readable("crossed_shunted") in table.to_html()
+
+
+def test_the_picture_has_a_panel_for_each_data_set_with_runs_and_a_row_for_each_network():
+    from ecgstudy.evaluate.bootstrap import Interval
+    from ecgstudy.study.comparison import Measured, Row
+
+    def rows(*names):
+        found = {"macro_auroc": Measured(Interval(0.8, 0.7, 0.9, 10), 0.1, {0: 0.75, 1: 0.85})}
+        return Comparison(None, Outcome(), [Row(name, (), found, {"macro_auroc": None}) for name in names])
+
+    figure = three_datasets.picture({("ptbxl", "nine"): rows("crossed_shunted", "resnet18"), ("cpsc", "nine"): rows(),
+                                     ("chapman", "rhythm"): rows("resnet18")})
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["ptbxl, nine", "chapman, rhythm"]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["ResNet18", "InceptionNeXt + Shunted"]
+    assert [len(axis.lines) for axis in figure.axes] == [6, 3]
+    assert [[text.get_text() for text in axis.texts] for axis in figure.axes] == [[], ["not run"]]
