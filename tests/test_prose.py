@@ -37,7 +37,7 @@ ALLOWED = {
     ("13_distillation", "0.2 LBBB"): "a made-up output, to say what a soft label is",
     ("clocs", "0.5),"): "luck between two classes, by definition",
     ("clocs", "276 times"): "24 views make so many pairs: the divisor in the loss",
-    ("dual_branch_token_select", "2,208 parameters"): "two counts that the conformance tests hold",
+    ("dual_branch_token_select", "2,208 parameters"): "two counts that the docstring of the model states",
     ("im_ecg", "256 records,"): "how many records the page asks, a setting",
     ("se_ecgnet", "256 records"): "how many records the page asks, a setting",
     ("se_ecgnet", "0.5th"): "where a scale of colours ends, a setting",
