@@ -2,7 +2,8 @@
 
 The builder writes figures without their size, so that the text below jumps when one arrives; a launcher for live code that the
 book does not have, twice, which is an error in the browser's console; and roles in the bibliography that readers of screens refuse.
-Tables carry the grey of the notes' numbers as one colour, which is too faint here; it becomes the theme's own. `finish` mends the pages in place. It may be repeated: a page that is mended stays as it is.
+Tables carry the grey of the notes' numbers as one colour, which is too faint here; it becomes the theme's own. `finish` mends the
+pages in place. It may be repeated: a page that is mended stays as it is.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ def print_page(site: Path, name: str, target: Path) -> Path:
     names = {str(page.relative_to(site).with_suffix("")): page for page in pages(site)} if site.is_dir() else {}
     meant = [page for each, page in names.items() if name in each]
     if len(meant) != 1:
-        raise ConfigurationError(f"{name!r} means {len(meant)} pages of {site}; there are {', '.join(names) or 'none: run make book first'}")
+        raise ConfigurationError(f"{name!r} means {len(meant)} pages of {site}; there are "
+                                 f"{', '.join(names) or 'none: run make book first'}")
     browser = find_browser()
     if browser is None:
         raise ConfigurationError(f"a page is printed by Chromium, and none of {', '.join(BROWSERS)} is on the search path; install one, or "

@@ -48,7 +48,7 @@ LOOK = r"""() => {
           over: document.documentElement.scrollWidth - document.documentElement.clientWidth,
           unnamed: [...document.images].filter((image) => nameless(image.alt)).map((image) => image.src.slice(-60)),
           broken: [...document.images].filter((image) => !image.naturalWidth).map((image) => image.src.slice(-60)),
-          unsized: [...document.querySelectorAll(".bd-article img")].filter((image) => !image.getAttribute("width")).map((i) => i.src.slice(-60)),
+          unsized: [...document.querySelectorAll(".bd-article img:not([width])")].map((image) => image.src.slice(-60)),
           raw: raw.map((each) => each.textContent.slice(0, 60)), errors: [...document.querySelectorAll("mjx-merror")].length};
 }"""
 
@@ -206,7 +206,8 @@ def test_the_search_finds_pages_from_disk(tabs):
     tab.wait_for_selector("#search-results li a")
     assert len(tab.query_selector_all("#search-results li")) > 3
     # A browser lets no page of a disk read another one, so that the hits there come without the lines around them.
-    assert [said for said in log if not said.startswith(("console: Access to fetch at", "console: Failed to load", "failed: file:"))] == []
+    refused = ("console: Access to fetch at", "console: Failed to load", "failed: file:", "error: Failed to fetch")
+    assert [said for said in log if not said.startswith(refused)] == []
 
 
 # -- links, without a browser -------------------------------------------------------------------------------------------

@@ -11,12 +11,14 @@ from ecgstudy.errors import ConfigurationError
 from ecgstudy.study import site
 
 THEBE = '<script>const THEBE_JS_URL = "https://unpkg.com/x.js"; const thebe_selector = ".cell"</script>'
+ONE = 'src="../_images/one%20a.png"'
 PAGE = f"""<html><head>{THEBE}
     <script async="async" src="../_static/sphinx-thebe.js?v=1"></script><script src="../_static/book.js"></script>{THEBE}</head><body>
-<img alt="a" src="../_images/one%20a.png" /><img src="../_images/drawn.svg" alt="b" style="width: 300px;" /><img alt="c" src="../_images/one%20a.png">
-<img alt="d" src="data:image/png;base64,AA" /><img alt="e" src="../_images/gone.png" /><img width="7" alt="f" src="../_images/one%20a.png" />
-<style>#T1_row0 {{ color: #8a8a8a; }}</style><div role="list" class="citation-list"><div class="citation" id="i" role="doc-biblioentry">x</div>
-</div><ul role="list"></ul></body></html>"""
+<img alt="a" {ONE} /><img src="../_images/drawn.svg" alt="b" style="width: 300px;" /><img alt="c" {ONE}>
+<img alt="d" src="data:image/png;base64,AA" /><img alt="e" src="../_images/gone.png" /><img width="7" alt="f" {ONE} />
+<style>#T1_row0 {{ color: #8a8a8a; }}</style>
+<div role="list" class="citation-list"><div class="citation" id="i" role="doc-biblioentry">x</div></div>
+<ul role="list"></ul></body></html>"""
 
 
 @pytest.fixture
