@@ -30,6 +30,7 @@ CITED = re.compile(r"\{cite(?::[pt])?\}")
 ALLOWED = {
     ("README", "3.11 or"): "a version of Python",
     ("README", "2.0."): "the name of a licence",
+    ("changelog", "0.1 (not"): "a version of the book",
     ("08_stacking", "0.5 to"): "where the lowest band begins; its unit stands after the other end",
     ("12_self_supervised", "100 per"): "the shares of labels that the page sets",
     ("cpc_ssl", "100 per"): "the shares of labels that the page sets",
