@@ -11,17 +11,18 @@ EXTRAS   := study,book,dev,export
 
 NOTEBOOK ?= notebooks/04_attention_ablation.ipynb
 DATASET  ?=
+PAGE     ?= 04
 RESULT   ?= out.ipynb
 # Paths of the tests, or options of pytest; and how many processes share them, one thread each: threads that share a core wait for
 # each other, and take many times as long.
 TESTS    ?=
 JOBS     ?= 2
 
-.PHONY: help environment study test book clean
+.PHONY: help environment study test book proof pdf clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: make environment, make book, make clean"
+	@echo "also: make environment, make book, make proof, make pdf PAGE=04, make clean"
 
 environment: $(STAMP)
 
@@ -45,6 +46,13 @@ test: $(STAMP)
 
 book: $(STAMP)
 	$(BIN)/python -m ecgstudy.book
+
+# Every page of the built book in a Chromium: the system's, or the one of `python -m playwright install chromium`.
+proof: book
+	ECGSTUDY_SITE=_build/src/_build/html $(BIN)/python -m pytest -n $(JOBS) tests/browser
+
+pdf: $(STAMP)
+	$(BIN)/python -m ecgstudy.book --pdf $(PAGE)
 
 # Finished runs and downloaded data stay; they may have cost hours.
 clean:

@@ -6,6 +6,7 @@
     python -m ecgstudy.book --only 04 -p dataset ptbxl -p profile full
     python -m ecgstudy.book --keep 04           store that page's last run under book/executed/, to be committed
     python -m ecgstudy.book --keep 00           the same, and the README's picture with it
+    python -m ecgstudy.book --pdf 04            print that page of the built book to _build/pdf/
 
 What "out of date" means stands in `ecgstudy.study.pages`. The site is built without a network.
 """
@@ -27,7 +28,7 @@ from pathlib import Path
 from ecgstudy import cli, files
 from ecgstudy.errors import ConfigurationError, StudyError
 from ecgstudy.progress import progress
-from ecgstudy.study import chapters, glossary, reference, source_pages
+from ecgstudy.study import chapters, glossary, reference, site, source_pages
 from ecgstudy.study.closing import closing
 from ecgstudy.study.notebooks import declared_parameters, find_notebook, read_notebook, run_notebook, source
 from ecgstudy.study.pages import FRONT, Book, Page, changed_reads, code_key, digest_of, keep, picture_of, stands, why_stale, with_outputs
@@ -186,6 +187,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=2, help="how many notebooks run at a time (default: 2)")
     parser.add_argument("--keep", default="", metavar="NAME", help="store the last run of a page in book/executed/")
     parser.add_argument("--executed", type=Path, metavar="FILE", help="with --keep: this executed copy instead of the last run")
+    parser.add_argument("--pdf", default="", metavar="NAME", help="print one page of the built book to _build/pdf/, by Chromium")
     parser.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
                         help="a parameter for the pages of --only; the value is read as YAML")
     return parser
@@ -234,6 +236,10 @@ def main(words: Sequence[str] | None = None, root: Path | None = None) -> int:
                 write_changed(book.picture, picture_of(read_notebook(kept)))
             print(f"kept {kept.relative_to(book.root)}, {kept.stat().st_size:,} bytes")
             return 0
+        if options.pdf:
+            name = options.pdf.replace("/", "_")
+            print(f"printed {site.print_page(book.html, options.pdf, book.root / '_build' / 'pdf' / f'{name}.pdf')}")
+            return 0
         pages = book.pages(options.only, options.parameters)
         if options.only and not pages:
             raise ConfigurationError(f"no notebook has {options.only!r} in its name; there are "
@@ -247,6 +253,8 @@ def main(words: Sequence[str] | None = None, root: Path | None = None) -> int:
             return int(bool(failures))       # a book never shows new prose over a failed run's old outputs
         if status := build(assemble(pages, book)):
             return status
+        site.finish(book.html)
+        print(f"book: {site.weight(book.html)}")
         print(f"the book is at {book.html / 'index.html'}")
         return 0
     except StudyError as error:

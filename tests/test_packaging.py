@@ -105,11 +105,41 @@ def test_conda_and_make_install_the_same():
 def test_the_least_python_is_the_same_everywhere():
     assert project()["requires-python"] == ">=3.11"
     assert "version_info < (3, 11)" in text("Makefile")
-    for workflow in ("test", "book"):
-        assert 'python-version: "3.11"' in text(f".github/workflows/{workflow}.yml")
+    assert steps("test", "test")["strategy"]["matrix"]["python-version"][0] == "3.11"
+    for workflow, job in (("test", "proof"), ("book", "book"), ("release", "release")):
+        asked = [step["with"] for step in steps(workflow, job)["steps"] if step.get("uses", "").startswith("actions/setup-python@")]
+        assert [each["python-version"] for each in asked] == ["3.11"]
 
 
-@pytest.mark.parametrize("name", ["README.md", ".ci/run", ".github/workflows/test.yml", ".github/workflows/book.yml"])
+def steps(workflow: str, job: str) -> dict:
+    return yaml.safe_load(text(f".github/workflows/{workflow}.yml"))["jobs"][job]
+
+
+def test_workflows_are_whole():
+    """Each runs on something, limits its time and its rights, and uses one major version of an action everywhere."""
+    used = set()
+    for path in sorted((ROOT / ".github" / "workflows").glob("*.yml")):
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert told[True] and told["permissions"] and told["jobs"], path.name      # YAML reads the word `on` as true
+        for job in told["jobs"].values():
+            assert job["timeout-minutes"] and all(("uses" in step) != ("run" in step) for step in job["steps"]), path.name
+            used |= {step["uses"] for step in job["steps"] if "uses" in step}
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", action) for action in used)
+    assert len({action.split("@")[0] for action in used}) == len(used)
+
+
+def test_the_citation_has_what_the_format_asks():
+    citation = yaml.safe_load(text("CITATION.cff"))
+    assert set(citation) <= {"cff-version", "message", "type", "title", "abstract", "version", "license", "authors", "keywords",
+                             "date-released", "doi", "repository-code", "url", "identifiers", "references", "preferred-citation"}
+    assert citation["cff-version"] == "1.2.0" and citation["type"] in ("software", "dataset")
+    assert citation["message"] and citation["title"] and citation["license"] == project()["license"]
+    assert citation["authors"] and all(set(author) & {"name", "family-names"} for author in citation["authors"])
+    assert all(isinstance(word, str) for word in citation["keywords"]) and len(set(citation["keywords"])) == len(citation["keywords"])
+
+
+@pytest.mark.parametrize("name", ["README.md", ".ci/run", ".github/workflows/test.yml", ".github/workflows/book.yml",
+                                  ".github/workflows/release.yml"])
 def test_every_make_command_that_is_named_exists(name):
     named = set(re.findall(r"\bmake ([a-z]+)\b", text(name)))
     assert named and named <= makefile_targets()
