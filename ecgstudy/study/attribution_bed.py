@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ecgstudy import files
 from ecgstudy.data.dataset import MILLIVOLT
 from ecgstudy.data.labels import CPSC_CLASSES, label_set
 from ecgstudy.data.synthetic import Settings, Simulation, draw_parameters, render, simulate, without
-from ecgstudy.errors import ConfigurationError, DataError
+from ecgstudy.errors import ConfigurationError
 from ecgstudy.explain import faithfulness, localisation
 from ecgstudy.explain.attribution import BASELINES, Attribution, attribute
 from ecgstudy.explain.perturbation import Curves, deletion_and_insertion, randomised
@@ -25,6 +23,7 @@ from ecgstudy.study import chosen
 from ecgstudy.study.axis_page import SIGNAL
 from ecgstudy.study.names import readable
 from ecgstudy.study.profiles import Profile
+from ecgstudy.study.record_list import record_list
 from ecgstudy.study.variants import FREQUENCY, RESNET18, Variant
 from ecgstudy.train.feed import Scaling
 from ecgstudy.train.seeds import scoped_seed, torch_generator
@@ -46,17 +45,6 @@ WITHIN_A_BEAT = 0.5     # seconds: a map of wider cells does not say where in th
 COARSEST = 1.0          # seconds: a map of wider cells can neither avoid a spike nor point at it
 DECOY = (0.04, 1.5, 0.06)       # width in seconds; height, times the largest deflection of its lead; how near a maximum counts, in seconds
 BATCH = 16
-
-
-def record_list(name: str) -> dict[str, Any]:
-    """One list of book/records.yaml."""
-    import yaml
-
-    path = files.repository() / "book" / "records.yaml"
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))[name]
-    except (OSError, KeyError, TypeError) as error:
-        raise DataError(f"{path} holds no list {name!r} ({error!r}); it is part of the repository, check it out again") from None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,10 @@ from ecgstudy.errors import ConfigurationError
 from ecgstudy.explain.attribution import BASELINES, METHODS, Attribution
 from ecgstudy.leads import LEADS
 from ecgstudy.study import ecg_page
-from ecgstudy.study.attribution_bed import TITLES, Asked, record_list
+from ecgstudy.study.attribution_bed import TITLES, Asked
 from ecgstudy.study.attribution_page import Study
 from ecgstudy.study.figures import GREY, INK, STYLE
+from ecgstudy.study.record_list import record_list
 
 SHOWN = 5.0                     # seconds of the methods side by side
 TALL, LOW = 15.0, 4.0           # mm of the trace's panel to its lower and upper edge, and of one strip

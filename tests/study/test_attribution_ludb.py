@@ -69,7 +69,34 @@ def test_an_even_map_has_density_one_in_every_part_and_magnitude_gathers_in_the_
     assert attribution_ludb.carriers(ludb.catalog(folder))["label"].value_counts()["I-AVB"] == 10
     found = attribution_ludb.measure([Network("always I-AVB", Answers(2).eval(), None, "", True)], folder, ("magnitude", "random"))
     assert set(found["label"]) == {"I-AVB"} and found["record"].nunique() == 10
-    by_method = found.groupby("method")[["density_QRS", "density_rest", "expected"]].mean()
-    np.testing.assert_allclose(by_method.loc["random"], 1, atol=0.05)
-    assert by_method.loc["magnitude", "density_QRS"] > 2 > 1 > by_method.loc["magnitude", "expected"]
+    by_method = found.groupby("method")["expected"].mean()
+    assert by_method["random"] == pytest.approx(1, abs=0.05) and by_method["magnitude"] < 1          # what is tall is the QRS
     assert "I-AVB" in attribution_ludb.table(found).to_html()
+
+
+def test_density_is_the_share_of_the_map_over_that_of_the_time():
+    parts, read = attribution_ludb.parts_of(waves())
+    curve = np.zeros(1000)
+    curve[parts["QRS"]] = 3.0
+    curve[parts["T"]] = 1.0
+    curve[~read] = 100.0                                        # outside the marks nothing is read
+    total = 3 * 21 + 16
+    assert attribution_ludb.density(curve, parts["QRS"], read) == pytest.approx(3 * 21 / total / (21 / 131))
+    assert attribution_ludb.density(curve, parts["P"], read) == 0
+    assert np.isnan(attribution_ludb.density(np.zeros(1000), parts["QRS"], read))
+
+
+def made_up(own, magnitude):
+    """Densities of a method and of |x| on the same recordings of one class."""
+    rows = [{"network": "N", "told": "by hand", "method": method, "label": "LBBB", "record": str(i), "expected": value + 0.01 * i}
+            for method, value in (("grad_cam", own), ("magnitude", magnitude)) for i in range(8)]
+    return pd.DataFrame(rows)
+
+
+def test_bold_is_what_lies_above_magnitude_on_the_same_recordings():
+    for own, bold in ((2.0, True), (1.0, False), (0.5, False)):
+        shown = attribution_ludb.table(made_up(own, 1.0)).data
+        assert ("<b>" in shown["LBBB<br>QRS"][0]) == bold and shown["LBBB<br>QRS"][2] == "<i>8</i>"
+        assert shown["LBBB<br>QRS"][0].replace("<b>", "").startswith(f"{own + 0.035:.2f}"[:3])
+    few = attribution_ludb.table(made_up(2.0, 1.0).groupby("method").head(4)).data
+    assert "[" not in few["LBBB<br>QRS"][0] and "<b>" not in few["LBBB<br>QRS"][0]

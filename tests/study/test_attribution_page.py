@@ -10,9 +10,10 @@ from torch import nn
 from ecgstudy.data.labels import CPSC_CLASSES
 from ecgstudy.errors import ConfigurationError, DataError
 from ecgstudy.study import attribution_bed, attribution_figures, attribution_page
-from ecgstudy.study.attribution_bed import ABNORMAL, REMOVED, Asked, Network, make_bed, networks, record_list, score_maps, with_decoy
+from ecgstudy.study.attribution_bed import ABNORMAL, REMOVED, Asked, Network, make_bed, networks, score_maps, with_decoy
 from ecgstudy.study.attribution_page import Study
 from ecgstudy.study.profiles import profile
+from ecgstudy.study.record_list import record_list
 from ecgstudy.study.request import Request
 
 METHODS = ("grad_cam", "gradient_x_input", "occlusion_lead", "magnitude", "random")
