@@ -48,11 +48,12 @@ def strips_under_traces(blocks: Sequence[tuple[Shown, Sequence[Strip]]], title: 
     rises = [_rise(record) for record, _ in blocks]
     heights = [sum(rise) + 3 + len(strips) * (STRIP + GAP) for rise, (_, strips) in zip(rises, blocks, strict=True)]
     seconds = blocks[0][0].seconds
-    page = FOOT + extra + sum(heights) + BETWEEN * len(blocks) + HEAD
+    head = HEAD + 5.5 * max(title.count("\n") - 1, 0)
+    page = FOOT + extra + sum(heights) + BETWEEN * len(blocks) + head
     figure, axis = sheet(LEFT + SPEED * seconds + RIGHT, page, DPI)
     axis.text(2, page - 2, title, fontsize=FONT + 1, color=INK, va="top")
     top = float(np.clip(max(np.nanquantile(strip.values, 0.998) for _, strips in blocks for strip in strips), FLATTEST, STEEPEST))
-    y = page - HEAD
+    y = page - head
     for (record, strips), rise in zip(blocks, rises, strict=True):
         y -= BETWEEN - 6
         axis.text(LEFT, y + 2, record.title, fontsize=FONT, color=INK, va="center")
@@ -140,7 +141,7 @@ def stages(page: Page) -> Figure:
         names = [f"stage {stage}, {number}" for stage, number, _ in numbered(part.layers)]
         blocks += [(record, [Strip(name, times_even(layer)[row].mean(axis=0), layer.seconds_per_token)
                              for name, layer in zip(names, part.layers, strict=True)]) for row, record in enumerate(part.records)]
-    whose = "; recordings: ".join(part.network.told for part in page.parts)
+    whose = ";\nrecordings: ".join(part.network.told for part in page.parts)
     figure, *_ = strips_under_traces(blocks, f"Stage by stage: {readable(page.networks[0].name)}, mean over heads\n({whose})")
     axis_page.save_picture(figure, page.request)
     return closed(figure)

@@ -55,8 +55,8 @@ def fragment(parts: Sequence[Part], example: int) -> str:
         text = template.replace("__DARK__", DARK).replace("__DATA__", json.dumps(data, separators=(",", ":"))).replace("__ID__", own)
         if len(text.encode()) <= LARGEST:
             return text
-    raise ConfigurationError(f"{len(data['records'])} records of {len(data['layers'])} layers take {len(text.encode()):,} bytes even with a "
-                             f"key every {steps[1]} s, more than {LARGEST:,}; show fewer records")
+    raise ConfigurationError(f"{len(data['records'])} records of {len(data['layers'])} layers take {len(text.encode()):,} bytes even with "
+                             f"a key every {steps[1]} s, more than {LARGEST:,}; show fewer records")
 
 
 def packed(parts: Sequence[Part], example: int, query_step: float, key_step: float) -> dict[str, Any]:
