@@ -68,9 +68,10 @@ def packed(parts: Sequence[Part], example: int, query_step: float, key_step: flo
     classes = {method: [at_keys(curve, key_step, n_keys) for curve in curves] for method, curves in classes.items()
                if all(len(curve) for curve in curves)}
     told = []
+    whose = [part.network.told for part in parts for _ in part.records]
     for record, maps in zip(records, (maps for part in parts for maps in _attention(part, query_step, key_step)), strict=True):
         maps += [curves[len(told)][None] for curves in classes.values()]
-        told.append({"name": f"{record.label} ({record.name})", "label": record.label,
+        told.append({"name": f"{record.label} ({record.name})", "label": record.label, "network": whose[len(told)],
                      "trace": np.round(1000 * record.trace).astype(int).tolist(), "spans": np.round(record.spans, 3).tolist(),
                      "maps": [pack(each) for each in maps]})
     shown, rollout = records[example], len(layers) * n_heads
