@@ -50,19 +50,30 @@ BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network in evaluation mode, how it is fed, and whose weights it has. scaling: None where it was never trained."""
+    """A network in evaluation mode, how it is fed, and whose weights it has. scaling: None and thresholds of its classes: none where it
+    was never trained."""
 
     name: str
     model: nn.Module
     scaling: Scaling | None
     told: str
     trained: bool
+    thresholds: tuple[float, ...] = ()
 
     def scaled(self, millivolts: np.ndarray) -> Tensor:
         """Signals [R, L, T] in mV as the network is fed them; by their own mean and deviation where it was never trained."""
         microvolts = millivolts * MILLIVOLT
         scaling = self.scaling or Scaling(float(microvolts.mean()), float(microvolts.std()))
         return torch.from_numpy(((microvolts - scaling.mean) / scaling.deviation).astype(np.float32))
+
+    @torch.no_grad()
+    def gives(self, x: Tensor, k: np.ndarray) -> np.ndarray:
+        """Which of R recordings [R, L, T], scaled, it gives the class k [R]: several may hold, so at its own threshold; without one, where
+        the class ranks first. bool [R]."""
+        logits = torch.cat([self.model(part) for part in x.split(BATCH)])                               # [R, K]
+        if not self.thresholds:
+            return logits.argmax(dim=1).numpy() == k
+        return torch.sigmoid(logits).numpy()[np.arange(len(k)), k] >= np.array(self.thresholds)[k]
 
 
 def networks(names: Sequence[str], dataset: str, task: str, size: Profile) -> list[Network]:
@@ -77,7 +88,7 @@ def networks(names: Sequence[str], dataset: str, task: str, size: Profile) -> li
 
 def _shipped(name: str, dataset: str) -> Network:
     found = chosen.load(f"{name}_{dataset}")
-    return Network(readable(name), found.model, found.scaling, found.told, trained=True)
+    return Network(readable(name), found.model, found.scaling, found.told, True, tuple(found.card["thresholds"]))
 
 
 def _fresh(name: str, size: Profile) -> Network:

@@ -110,9 +110,7 @@ def recorded(found: Study) -> Figure:
     strips = []
     for network in found.readers:
         x = network.scaled(record.millivolts[None])
-        with torch.no_grad():
-            first = int(network.model(x).argmax()) == k
-        strips.append((f"{network.name} ({'' if first else 'not '}ranked first)", None))
+        strips.append((f"{network.name} ({'gives' if network.gives(x, np.array([k]))[0] else 'does not give'} the label)", None))
         for method in (name for name in found.request.axes["methods"] if name != "random"):
             try:
                 maps = attribute(network.model, x, k, method, beats=torch.from_numpy(beats), fs=fs)

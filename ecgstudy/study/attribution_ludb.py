@@ -36,8 +36,8 @@ METHODS = ("grad_cam", "hires_cam", "gradient_x_input", "magnitude")
 REPLICATES, FEWEST = 1000, 5        # of the bootstrap; recordings of a class, before an interval is given
 TOLD = (
     "LUDB: the share of a map in the parts of the beat where the evidence of the class is expected (named under it), over their share of "
-    "the time; 1 is an even map. Only recordings on which the network ranks the class first. [95 % interval over recordings, from five "
-    "up.] Bold: above |x| on the same recordings.")
+    "the time; 1 is an even map. Only recordings that the network gives the class, at its own threshold. [95 % interval over recordings, "
+    "from five up.] Bold: above |x| on the same recordings, and above an even map.")
 ABSENT = ("**LUDB is not on this machine**, so nothing is measured on recordings. `python -m ecgstudy data fetch ludb` gets it; "
           "ECGSTUDY_DATA names the folder that holds `ludb/`.")
 
@@ -95,17 +95,15 @@ def density(curve: np.ndarray, mask: np.ndarray, read: np.ndarray) -> float:
 
 
 def measure(networks: Sequence[Network], folder: Path, methods: Sequence[str]) -> pd.DataFrame:
-    """One row a network, method, class and recording on which the network ranks the class first: the density of the map in the parts
+    """One row a network, method, class and recording to which the network gives the class: the density of the map in the parts
     where the evidence is `expected`."""
     records, rows = carriers(ludb.catalog(folder)), []
     signals = {path: millivolts(path) for path in dict.fromkeys(records["path"])}
     parts = {name: parts_of(ludb.boundaries(name, folder)) for name in dict.fromkeys(records["record_id"])}
     for network in networks:
         x = network.scaled(np.stack([signals[path] for path in records["path"]]).astype(np.float32))                    # [R, L, T]
-        with torch.no_grad():
-            first = torch.cat([network.model(part) for part in x.split(32)]).argmax(dim=1).numpy()
         k = records["label"].map(CPSC_CLASSES.index).to_numpy()
-        right = np.flatnonzero(first == k)
+        right = np.flatnonzero(network.gives(x, k))
         for method in methods if len(right) else ():
             try:
                 maps = attribute(network.model, x[right], torch.from_numpy(k[right]), method, generator=torch_generator(0), fs=FS)
@@ -130,9 +128,9 @@ def score(found: pd.DataFrame, network: str, method: str, label: str) -> Score:
 
 
 def table(found: pd.DataFrame) -> Styler:
-    """Mean density where the evidence is expected, by network and method, a column a class; bold where it is above that of |x|."""
+    """Mean density where the evidence is expected, by network and method, a column a class; bold where above that of |x| and above 1."""
     if not len(found):
-        return tables.style(pd.DataFrame(), "No network of this page ranks a class first on a recording of LUDB that carries it.")
+        return tables.style(pd.DataFrame(), "No network of this page gives a class to a recording of LUDB that carries it.")
     lines = []
     labels = [label for label in CARRIED if (found["label"] == label).any()]
     for network, group in found.groupby("network", sort=False):
@@ -155,5 +153,5 @@ def _cell(found: pd.DataFrame, network: str, method: str, label: str) -> str:
         return tables.show(mean.estimate, 2)
     low, high = mean.interval.low, mean.interval.high
     shown = f"{tables.show(mean.estimate, 2)}<br>[{tables.show(low, 2)}, {tables.show(high, 2)}]"
-    above = n == there and (mean - score(found, network, "magnitude", label)).interval.low > 0
+    above = n == there and low > 1 and (mean - score(found, network, "magnitude", label)).interval.low > 0
     return f"<b>{shown}</b>" if above and method not in BASELINES else shown

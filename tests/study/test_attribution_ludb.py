@@ -63,6 +63,14 @@ class Answers(nn.Module):
             torch.tensor(self.k), 9))
 
 
+def test_a_class_is_given_at_its_own_threshold():
+    x, k = torch.full((2, 12, 1000), 0.5), np.array([2, 3])
+    assert Network("fresh", Answers(2), None, "", False).gives(x, k).tolist() == [True, False]
+    trained = Network("trained", Answers(2), None, "", True, (0.7,) * 9)
+    assert trained.gives(x, k).tolist() == [False, False]                           # sigmoid(0.5) is 0.62
+    assert trained.gives(2 * x, k).tolist() == [True, False]                        # sigmoid(1) is 0.73
+
+
 @needs_ludb
 def test_an_even_map_has_density_one_in_every_part_and_magnitude_gathers_in_the_qrs():
     folder = attribution_ludb.source()
@@ -93,9 +101,9 @@ def made_up(own, magnitude):
     return pd.DataFrame(rows)
 
 
-def test_bold_is_what_lies_above_magnitude_on_the_same_recordings():
-    for own, bold in ((2.0, True), (1.0, False), (0.5, False)):
-        shown = attribution_ludb.table(made_up(own, 1.0)).data
+def test_bold_is_what_lies_above_magnitude_on_the_same_recordings_and_above_an_even_map():
+    for own, magnitude, bold in ((2.0, 1.0, True), (1.0, 1.0, False), (0.5, 1.0, False), (0.9, 0.2, False)):
+        shown = attribution_ludb.table(made_up(own, magnitude)).data
         assert ("<b>" in shown["LBBB<br>QRS"][0]) == bold and shown["LBBB<br>QRS"][2] == "<i>8</i>"
         assert shown["LBBB<br>QRS"][0].replace("<b>", "").startswith(f"{own + 0.035:.2f}"[:3])
     few = attribution_ludb.table(made_up(2.0, 1.0).groupby("method").head(4)).data
