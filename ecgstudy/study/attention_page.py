@@ -200,11 +200,10 @@ class Page:
                     "pointing and ceiling need that truth.")
         if self.real and self.real != self.request.dataset and not self.recorded:
             return f" **Recordings:** {self.real} is not on this machine, so none are shown."
-        shown = self.recorded or [each for each in self.shown if "simulated" not in each.name]
-        if not shown:
-            return ""
-        records = ", ".join(f"{each.label} ({each.name})" for each in shown)
-        rule = attention_records.listed()[self.real if self.recorded else self.request.dataset]["why"].strip()
+        if not self.recorded:
+            return "" if all("simulated" in each.name for each in self.shown) else f" {unscored}"
+        records = ", ".join(f"{each.label} ({each.name})" for each in self.recorded)
+        rule = attention_records.listed()[self.real]["why"].strip()
         return f" **Recordings:** {records}; {rule}; seen by `{self.reader.name}` ({self.reader.told}). {unscored}"
 
 
