@@ -22,19 +22,21 @@
 dataset = "synthetic"  # whose networks and records: synthetic (no download) or ptbxl
 task = ""  # empty: first task of the data set
 profile = "auto"  # smoke, quick, full; auto: full with a GPU, else quick
-networks = "all"  # or some attention types: mhsa,hilo,window; the first is shown in detail
+networks = "all"  # or some: mhsa,hilo,window,class_token; the first is shown in detail
 records = "all"  # or some of the list: Normal,PVC,PAC
+real = "ptbxl"  # recordings shown beside, by a network trained on such; empty: none
 
 # %% [markdown]
 # ## Whose maps, and which records
 #
-# Nothing is trained here. The networks are those that ship with the study, one for each type of attention; where one does not ship, fresh weights are
-# shown and said to be fresh. The records stand in `book/records.yaml`, chosen by a rule before anyone saw a map of them.
+# Nothing is trained here. The networks are those that ship with the study, one for each type of attention, and one whose head reads a class token in
+# place of a mean; where one does not ship, fresh weights are shown and said to be fresh. The records stand in `book/records.yaml`, chosen by a rule
+# before anyone saw a map of them: simulated ones, whose truth is known, and beside them recordings, seen by a network that was trained on recordings.
 
 # %%
 from IPython.display import HTML, Markdown, display
 
-from ecgstudy.study import attention_figures, attention_page, attention_scores, attention_view
+from ecgstudy.study import attention_figures, attention_ludb, attention_page, attention_scores, attention_view
 
 page = attention_page.ask(globals())
 Markdown(page.what_is_shown())
@@ -47,11 +49,11 @@ Markdown(page.what_is_shown())
 #
 # $$r^h_k = N \cdot \frac{1}{N} \sum_q A^h_{qk} = \sum_q A^h_{qk}$$ (eq-received)
 #
-# so 1 is even. Every mechanism is mapped back to tokens: weights inside windows stand at their true places, and the weight of a merged key is
+# so 1 is even. For a network that is read by a class token, $r$ is instead that token's own row in the last stage. Every mechanism is mapped back to tokens: weights inside windows stand at their true places, and the weight of a merged key is
 # shared by the tokens that it covers. A token of stage 3 stands for 40 ms and one of stage 4 for 80 ms; token $n$ is centred on
 # the sample that its strided convolutions are centred on. The first two stages have no attention.
 
-# %% mystnb={"figure": {"name": "fig-attention-stages", "caption": "Attention received, mean over heads, in every attention layer of the first network, under lead II of each record. Premature beats are shaded where they are known."}, "image": {"alt": "For a normal record and records with a premature ventricular and a premature atrial beat: five seconds of lead II on millimetre paper, and below each a heat strip for each attention layer of stages 3 and 4."}}
+# %% mystnb={"figure": {"name": "fig-attention-stages", "caption": "Attention received, mean over heads, in every attention layer of the first mechanism, under lead II of each record: first the simulated ones, then the recordings. Premature beats are shaded where they are known, which in recordings they are not."}, "image": {"alt": "For a normal record and records with a premature ventricular and a premature atrial beat, simulated and recorded: five seconds of lead II on millimetre paper, and below each a heat strip for each attention layer of stages 3 and 4."}}
 attention_figures.stages(page)
 
 # %% [markdown]
@@ -82,8 +84,9 @@ attention_figures.mechanisms(page)
 # %% [markdown]
 # ## Try it
 #
-# The first network again, all ten seconds, every layer and head. Move over the trace, or drag the slider, to choose the query; *received* is the mean over
-# all queries, as in the pictures above. *Rollout* follows attention
+# The first mechanism again, all ten seconds, every layer and head; recordings with the network trained on such. Move over the trace, or drag the slider, to
+# choose the query; *received* is the mean over all queries, as in the pictures above. *Grad-CAM* and *gradient × input* are maps of the record's own
+# class, which have neither head nor layer; {doc}`11_grad_cam` says what they are worth. *Rollout* follows attention
 # back through all layers {cite:p}`abnar2020`: with $\bar A_i$ the mean over heads and half of each token kept by the residual path,
 #
 # $$R = M_D \cdots J \cdots M_2 M_1,\qquad M_i = \tfrac12 (\bar A_i + I)$$ (eq-rollout)
@@ -115,7 +118,11 @@ attention_figures.gathered(question)
 
 # %% [markdown]
 # ## Reading
+#
+# On recordings the premature beat has no marked beginning and end, but LUDB {cite:p}`kalyakulina2020` has the boundaries of P, QRS and T. So the second
+# table asks less: which part of the beat do places stand in that receive attention?
 
 # %%
-display(question.table())
-Markdown(question.reading())
+recordings = attention_ludb.ask(page)
+display(question.table(), attention_ludb.table(recordings))
+Markdown(question.reading(recordings))

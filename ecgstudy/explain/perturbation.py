@@ -52,13 +52,15 @@ def deletion_and_insertion(model: nn.Module, x: Tensor, target: Tensor, curves: 
     totals = np.stack([np.bincount(place, weights=curve) for curve in curves]) / np.bincount(place)     # [B, cells]
     rank = np.argsort(np.argsort(-totals, axis=1, kind="stable"), axis=1)                       # 0: the most marked
     share = np.linspace(0, 1, steps + 1)
+    whole, empty = _probability(model, x, target), _probability(model, torch.zeros_like(x), target)
     found = []
     for removed in (True, False):
         answers = []
-        for part in share:
+        for part in share[1:-1]:
             first = torch.from_numpy((rank < round(part * n_cells))[:, place]).unsqueeze(1)     # [B, 1, T]
             answers.append(_probability(model, x * (~first if removed else first), target))
-        found.append(np.stack(answers, axis=1))                                                 # [B, steps + 1]
+        ends = (whole, empty) if removed else (empty, whole)
+        found.append(np.stack([ends[0], *answers, ends[1]], axis=1))                            # [B, steps + 1]
     return Curves(share, *found)
 
 

@@ -12,6 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ecgstudy.explain.attention import between_places
 from ecgstudy.study import axis_page
 from ecgstudy.study.attention_page import MAPS, Network, Observed, Page, numbered, times_even
 from ecgstudy.study.attention_records import Shown
@@ -47,11 +48,12 @@ def strips_under_traces(blocks: Sequence[tuple[Shown, Sequence[Strip]]], title: 
     rises = [_rise(record) for record, _ in blocks]
     heights = [sum(rise) + 3 + len(strips) * (STRIP + GAP) for rise, (_, strips) in zip(rises, blocks, strict=True)]
     seconds = blocks[0][0].seconds
-    page = FOOT + extra + sum(heights) + BETWEEN * len(blocks) + HEAD
+    head = HEAD + 5.5 * max(title.count("\n") - 1, 0)
+    page = FOOT + extra + sum(heights) + BETWEEN * len(blocks) + head
     figure, axis = sheet(LEFT + SPEED * seconds + RIGHT, page, DPI)
     axis.text(2, page - 2, title, fontsize=FONT + 1, color=INK, va="top")
     top = float(np.clip(max(np.nanquantile(strip.values, 0.998) for _, strips in blocks for strip in strips), FLATTEST, STEEPEST))
-    y = page - HEAD
+    y = page - head
     for (record, strips), rise in zip(blocks, rises, strict=True):
         y -= BETWEEN - 6
         axis.text(LEFT, y + 2, record.title, fontsize=FONT, color=INK, va="center")
@@ -132,13 +134,15 @@ def _scale(axis: Axes, top: float, shaded: bool) -> None:
 # -- the pictures -------------------------------------------------------------------------------------------------------
 
 def stages(page: Page) -> Figure:
-    """Every attention layer of the first network, stage by stage, under each record; also kept as the page's picture."""
-    first = page.networks[0]
-    layers = page.maps[first.name]
-    names = [f"stage {stage}, {number}" for stage, number, _ in numbered(layers)]
-    blocks = [(record, [Strip(name, times_even(layer)[row].mean(axis=0), layer.seconds_per_token)
-                        for name, layer in zip(names, layers, strict=True)]) for row, record in enumerate(page.shown)]
-    figure, *_ = strips_under_traces(blocks, f"Stage by stage: {readable(first.name)}, mean over heads\n({first.told})")
+    """Every attention layer of the first mechanism, stage by stage, under each record, the recordings with the network trained on such;
+    also kept as the page's picture."""
+    blocks = []
+    for part in page.parts:
+        names = [f"stage {stage}, {number}" for stage, number, _ in numbered(part.layers)]
+        blocks += [(record, [Strip(name, times_even(layer)[row].mean(axis=0), layer.seconds_per_token)
+                             for name, layer in zip(names, part.layers, strict=True)]) for row, record in enumerate(part.records)]
+    whose = ";\nrecordings: ".join(part.network.told for part in page.parts)
+    figure, *_ = strips_under_traces(blocks, f"Stage by stage: {readable(page.networks[0].name)}, mean over heads\n({whose})")
     axis_page.save_picture(figure, page.request)
     return closed(figure)
 
@@ -154,7 +158,7 @@ def heads(page: Page) -> Figure:
     strips = [Strip(f"head {head + 1}", received[head], layer.seconds_per_token) for head in range(n_heads)]
     figure, axis, y, top = strips_under_traces([(record, strips)], f"Every head of the last layer: {readable(first.name)}\n({first.told})",
                                                extra=rows * (wide + 12))
-    maps = layer.maps[page.example] * layer.n_places
+    maps = between_places(layer)[page.example] * layer.n_places
     last = SIGNAL.seconds
     for head in range(n_heads):
         left, bottom = LEFT + (head % columns) * (wide + 4), y - 4 - (head // columns) * (wide + 12) - wide

@@ -1,9 +1,9 @@
-"""Page 10, attention maps: whose maps are shown, what each layer's heads do, and whether attention gathers on a premature beat."""
+"""Page 10, attention maps: whose maps are shown, over which records, and what each layer's heads do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from ecgstudy.data.dataset import MILLIVOLT
-from ecgstudy.data.labels import NINE_IN_PTBXL, label_set
-from ecgstudy.errors import require_known
+from ecgstudy.data.labels import NINE_IN_PTBXL, SIMULATED, label_set
+from ecgstudy.errors import ConfigurationError, require_known
 from ecgstudy.explain import attention
 from ecgstudy.explain.attention import Layer
+from ecgstudy.explain.attribution import attribute
 from ecgstudy.layers.attention import ATTENTIONS
 from ecgstudy.models import build_model
 from ecgstudy.progress import progress
@@ -28,6 +29,7 @@ from ecgstudy.train.feed import Scaling
 from ecgstudy.train.seeds import scoped_seed
 
 BATCH = 16
+NETWORKS = (*ATTENTIONS, "class_token")         # the last: the first one's attention, read by a class token in place of a mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +57,48 @@ class Network:
         for x in self.inputs(millivolts).split(BATCH):
             yield attention.observe(self.untrained if fresh else self.model, x, SIGNAL.fs)
 
+    def place(self, label: str) -> int | None:
+        """Which of its classes a label of the nine is, by whatever name; None where it has no such class."""
+        name = label if label in self.classes else NINE_IN_PTBXL.get(label, label)
+        return self.classes.index(name) if name in self.classes else None
+
     def recognises(self, millivolts: np.ndarray, label: str) -> float:
         """The share of records that it gives the label at its own threshold; NaN where it is untrained or lacks the class."""
-        name = label if label in self.classes else NINE_IN_PTBXL.get(label, label)
-        if self.untrained is None or name not in self.classes:
+        k = self.place(label)
+        if self.untrained is None or k is None:
             return float("nan")
-        k = self.classes.index(name)
         with torch.inference_mode():
             logits = torch.cat([self.model(x) for x in self.inputs(millivolts).split(BATCH)])
         return float((torch.sigmoid(logits[:, k]) >= self.thresholds[k]).float().mean())
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """Records of one source, the network that they are shown with, and its layers over them."""
+
+    network: Network
+    records: list[Shown]
+    layers: list[Layer]
+
+
+    def attributed(self, method: str) -> list[np.ndarray]:
+        """A map of each record's own class by `explain.attribution`, over time [T]; empty where the network has none or lacks the class."""
+        found = []
+        for record, x in zip(self.records, self.network.inputs(np.stack([each.millivolts for each in self.records])), strict=True):
+            k = self.network.place(record.label)
+            try:
+                found.append(np.empty(0) if k is None else attribute(self.network.model, x, k, method, fs=SIGNAL.fs).over_time()[0])
+            except ConfigurationError:
+                found.append(np.empty(0))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
 class Page:
-    """What the page was asked for."""
+    """What the page was asked for. real: the data set whose recordings are shown beside; empty: none."""
 
     request: Request
+    real: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -83,6 +111,29 @@ class Page:
     @cached_property
     def shown(self) -> list[Shown]:
         return attention_records.shown(self.request.dataset, self.labels, self.request.size)
+
+    @cached_property
+    def recorded(self) -> list[Shown]:
+        """The recordings shown beside; none where they are what the page shows anyway, or where they are not on this machine."""
+        wanted = self.real and self.real != self.request.dataset
+        return attention_records.recorded(self.real, self.labels, self.request.size) if wanted else []
+
+    @cached_property
+    def reader(self) -> Network:
+        """The network that recordings are shown with: of the first mechanism, trained on such recordings where one ships."""
+        if not self.real or self.real == self.request.dataset:
+            return self.networks[0]
+        return network(self.networks[0].name, replace(self.request, dataset=self.real, task=""))
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The shown records with the first network, and the recordings beside them with theirs."""
+        first = self.networks[0]
+        found = [Part(first, self.shown, self.maps[first.name])]
+        if self.recorded:
+            signals = np.stack([each.millivolts for each in self.recorded])
+            found.append(Part(self.reader, self.recorded, next(self.reader.observe(signals))))
+        return found
 
     @property
     def example(self) -> int:
@@ -141,15 +192,29 @@ class Page:
         return (f"**Networks:** {'; '.join(parts)}. **Records:** {records}; {told[source]['why'].strip()}. A still picture shows "
                 f"{told['seconds']} s, {told[source]['window'].strip()}.{stand_in} **Scored:** "
                 f"{len(self.beds[0].inside)} simulated records with {' and as many with '.join(each.label for each in self.beds)}, and no "
-                "other label.")
+                f"other label.{self._beside()}")
+
+    def _beside(self) -> str:
+        """The recordings, and what cannot be measured on them."""
+        unscored = ("Nobody marked where in these recordings the premature beat begins and ends, so they are looked at only: AUROC, "
+                    "pointing and ceiling need that truth.")
+        if self.real and self.real != self.request.dataset and not self.recorded:
+            return f" **Recordings:** {self.real} is not on this machine, so none are shown."
+        if not self.recorded:
+            return "" if all("simulated" in each.name for each in self.shown) else f" {unscored}"
+        records = ", ".join(f"{each.label} ({each.name})" for each in self.recorded)
+        rule = attention_records.listed()[self.real]["why"].strip()
+        return f" **Recordings:** {records}; {rule}; seen by `{self.reader.name}` ({self.reader.told}). {unscored}"
 
 
 def ask(namespace: Mapping[str, Any]) -> Page:
     """The page with its parameters checked; `namespace` is the notebook's globals()."""
     told = attention_records.listed()
-    request = read_request(namespace, "10_attention_maps", {"networks": tuple(ATTENTIONS), "records": tuple(told["labels"])})
-    require_known("dataset that this page lists records of", request.dataset, [name for name in told if isinstance(told[name], dict)])
-    return Page(request)
+    request = read_request(namespace, "10_attention_maps", {"networks": NETWORKS, "records": tuple(told["labels"])})
+    listed = [name for name in told if isinstance(told[name], dict)]
+    require_known("dataset that this page lists records of", request.dataset, listed)
+    real = require_known("real", namespace.get("real", ""), ["", *(name for name in listed if name not in SIMULATED)])
+    return Page(request, real)
 
 
 def network(name: str, request: Request) -> Network:
@@ -161,8 +226,9 @@ def network(name: str, request: Request) -> Network:
             untrained = runs.build(found.experiment, SIGNAL).eval()
         return Network(name, found.model, untrained, found.told, found.scaling, found.classes, tuple(found.card["thresholds"]))
     classes = label_set(request.dataset, request.task).classes
+    own = {"attention": name} if name in ATTENTIONS else {"attention": NETWORKS[0], "pooling": name}
     with scoped_seed(0):
-        model = build_model("inception_former", SIGNAL, len(classes), attention=name, **dict(request.size.network)).eval()
+        model = build_model("inception_former", SIGNAL, len(classes), **own, **dict(request.size.network)).eval()
     return Network(name, model, None, "fresh weights", classes=classes)
 
 
@@ -216,5 +282,9 @@ def summary_curves(layers: Sequence[Layer]) -> dict[str, tuple[np.ndarray, float
 
 
 def times_even(layer: Layer) -> np.ndarray:
-    """Attention received as a multiple of what an even spread gives: [B, H, N], 1 on average."""
-    return attention.received(layer) * layer.n_places
+    """What places get, as a multiple of what an even spread gives: [B, H, N], 1 on average.
+
+    The mean over queries; where the head reads a class token alone, what that token gives them.
+    """
+    got = attention.read_by_class_token(layer) if layer.class_token else attention.received(layer)
+    return got * layer.n_places

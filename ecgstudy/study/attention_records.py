@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ecgstudy import files
 from ecgstudy.data.dataset import MILLIVOLT
 from ecgstudy.data.synthetic import Settings, Simulation, simulate
 from ecgstudy.errors import AbsentError, DataError
 from ecgstudy.leads import LEADS
 from ecgstudy.study.axis_page import SIGNAL
 from ecgstudy.study.profiles import Profile
+from ecgstudy.study.record_list import record_list
 from ecgstudy.study.request import at_hand
 
 LEAD = "II"
@@ -23,12 +23,7 @@ SCORED = {"smoke": 6, "quick": 60, "full": 200}     # records of each label
 
 def listed() -> dict[str, Any]:
     """What book/records.yaml says of this page."""
-    import yaml
-
-    path = files.repository() / "book" / "records.yaml"
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; the list of shown records is part of the repository")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))["attention_maps"]
+    return record_list("attention_maps")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +53,9 @@ class Shown:
 
 def shown(dataset: str, labels: Sequence[str], size: Profile) -> list[Shown]:
     """The listed records of a data set; simulated ones where it is not on this machine, and their names say so."""
+    if dataset != "synthetic" and (found := recorded(dataset, labels, size)):
+        return found
     told = listed()
-    if dataset != "synthetic":
-        try:
-            return _recorded(dataset, labels, told, size)
-        except AbsentError:
-            pass
     rule, seconds = told["synthetic"], told["seconds"]
     entries = {label: rule["records"][label] for label in labels}
     made = simulate(rule["seed"], [entry["index"] for entry in entries.values()], fs=SIGNAL.fs, settings=Settings(scheme=rule["scheme"]))
@@ -76,8 +68,13 @@ def _spans(made: Simulation, row: int, label: str) -> tuple[tuple[float, float],
     return tuple(zip(own["start"], own["end"], strict=True))
 
 
-def _recorded(dataset: str, labels: Sequence[str], told: dict[str, Any], size: Profile) -> list[Shown]:
-    prepared = at_hand(dataset, size)
+def recorded(dataset: str, labels: Sequence[str], size: Profile) -> list[Shown]:
+    """The listed recordings of a data set, none where it is not on this machine. Nobody marked where in them the evidence lies."""
+    try:
+        prepared = at_hand(dataset, size)
+    except AbsentError:
+        return []
+    told = listed()
     rows = {name: row for row, name in enumerate(prepared.table["record_id"])}
     found = []
     for label in labels:
@@ -92,7 +89,7 @@ def _recorded(dataset: str, labels: Sequence[str], told: dict[str, Any], size: P
 
 @dataclass(frozen=True, eq=False)
 class Bed:
-    """Simulated records of one label whose evidence is known to the sample. inside: bool [R, T]. amplitude: [R, T] in mV, see below."""
+    """Simulated records of one label whose evidence is known to the sample. inside: bool [R, T]. amplitude: [R, T] in mV."""
 
     label: str
     simulation: Simulation
@@ -100,9 +97,12 @@ class Bed:
 
     @property
     def amplitude(self) -> np.ndarray:
-        """The distance of each lead from its median, mean over leads: what any map must beat."""
-        signals = self.simulation.signals
-        return np.abs(signals - np.median(signals, axis=2, keepdims=True)).mean(axis=1)
+        return amplitude(self.simulation.signals)
+
+
+def amplitude(millivolts: np.ndarray) -> np.ndarray:
+    """The distance of each lead from its median, mean over leads, [R, T]: what any map of signals [R, L, T] must beat."""
+    return np.abs(millivolts - np.median(millivolts, axis=2, keepdims=True)).mean(axis=1)
 
 
 def bed(label: str, size: Profile) -> Bed:

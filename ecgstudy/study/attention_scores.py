@@ -13,6 +13,7 @@ from ecgstudy.evaluate.bootstrap import Interval, difference_p_value, holm, inte
 from ecgstudy.explain import localisation
 from ecgstudy.explain.attention import to_samples, to_tokens
 from ecgstudy.study import tables
+from ecgstudy.study.attention_ludb import Recordings
 from ecgstudy.study.attention_page import MAPS, Observed, Page
 from ecgstudy.study.attention_records import Bed
 from ecgstudy.study.axis_page import SIGNAL
@@ -129,9 +130,10 @@ class Question:
                 f"{tables.show(pointing.mean('amplitude').estimate, 2)} of the records, chance in {tables.show(chance, 2)}; the ceiling of "
                 f"the AUROC is {tables.show(auroc.mean('ceiling').estimate)}.")
 
-    def reading(self) -> str:
-        """What heads and scores say, and what they cannot, as Markdown."""
-        return "\n\n".join([heads_in_words(self.page), *(self._told(label) for label in self.labels), self._limits()])
+    def reading(self, recordings: Recordings | None = None) -> str:
+        """What heads and scores say, on recordings too where they were measured, and what they cannot, as Markdown."""
+        told = [recordings.reading()] if recordings else []
+        return "\n\n".join([heads_in_words(self.page), *(self._told(label) for label in self.labels), *told, self._limits()])
 
     def _limits(self) -> str:
         n = len(next(iter(self.auroc.values())).of["shown"])

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ecgstudy import files
 from ecgstudy.data.dataset import MILLIVOLT
 from ecgstudy.data.labels import CPSC_CLASSES, label_set
 from ecgstudy.data.synthetic import Settings, Simulation, draw_parameters, render, simulate, without
-from ecgstudy.errors import ConfigurationError, DataError
+from ecgstudy.errors import ConfigurationError
 from ecgstudy.explain import faithfulness, localisation
 from ecgstudy.explain.attribution import BASELINES, Attribution, attribute
 from ecgstudy.explain.perturbation import Curves, deletion_and_insertion, randomised
@@ -25,6 +23,7 @@ from ecgstudy.study import chosen
 from ecgstudy.study.axis_page import SIGNAL
 from ecgstudy.study.names import readable
 from ecgstudy.study.profiles import Profile
+from ecgstudy.study.record_list import record_list
 from ecgstudy.study.variants import FREQUENCY, RESNET18, Variant
 from ecgstudy.train.feed import Scaling
 from ecgstudy.train.seeds import scoped_seed, torch_generator
@@ -45,35 +44,36 @@ FOLLOWED = ("grad_cam", "hires_cam", "gradient_x_input")        # cheap enough t
 WITHIN_A_BEAT = 0.5     # seconds: a map of wider cells does not say where in the beat
 COARSEST = 1.0          # seconds: a map of wider cells can neither avoid a spike nor point at it
 DECOY = (0.04, 1.5, 0.06)       # width in seconds; height, times the largest deflection of its lead; how near a maximum counts, in seconds
+LOWERED = 0.9           # height of a lowered beat, of the tallest elsewhere
 BATCH = 16
-
-
-def record_list(name: str) -> dict[str, Any]:
-    """One list of book/records.yaml."""
-    import yaml
-
-    path = files.repository() / "book" / "records.yaml"
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))[name]
-    except (OSError, KeyError, TypeError) as error:
-        raise DataError(f"{path} holds no list {name!r} ({error!r}); it is part of the repository, check it out again") from None
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network in evaluation mode, how it is fed, and whose weights it has. scaling: None where it was never trained."""
+    """A network in evaluation mode, how it is fed, and whose weights it has. scaling: None and thresholds of its classes: none where it
+    was never trained."""
 
     name: str
     model: nn.Module
     scaling: Scaling | None
     told: str
     trained: bool
+    thresholds: tuple[float, ...] = ()
 
     def scaled(self, millivolts: np.ndarray) -> Tensor:
         """Signals [R, L, T] in mV as the network is fed them; by their own mean and deviation where it was never trained."""
         microvolts = millivolts * MILLIVOLT
         scaling = self.scaling or Scaling(float(microvolts.mean()), float(microvolts.std()))
         return torch.from_numpy(((microvolts - scaling.mean) / scaling.deviation).astype(np.float32))
+
+    @torch.no_grad()
+    def gives(self, x: Tensor, k: np.ndarray) -> np.ndarray:
+        """Which of R recordings [R, L, T], scaled, it gives the class k [R]: several may hold, so at its own threshold; without one, where
+        the class ranks first. bool [R]."""
+        logits = torch.cat([self.model(part) for part in x.split(BATCH)])                               # [R, K]
+        if not self.thresholds:
+            return logits.argmax(dim=1).numpy() == k
+        return torch.sigmoid(logits).numpy()[np.arange(len(k)), k] >= np.array(self.thresholds)[k]
 
 
 def networks(names: Sequence[str], dataset: str, task: str, size: Profile) -> list[Network]:
@@ -88,7 +88,7 @@ def networks(names: Sequence[str], dataset: str, task: str, size: Profile) -> li
 
 def _shipped(name: str, dataset: str) -> Network:
     found = chosen.load(f"{name}_{dataset}")
-    return Network(readable(name), found.model, found.scaling, found.told, trained=True)
+    return Network(readable(name), found.model, found.scaling, found.told, True, tuple(found.card["thresholds"]))
 
 
 def _fresh(name: str, size: Profile) -> Network:
@@ -104,6 +104,7 @@ class Bed:
 
     target: [R], the label's place. masks: bool [R, T], where its evidence lies; leads: bool [R, 12], where it shows. removed: [R, 12, T]
     mV, the record without its evidence (itself, if normal). decoyed: [R, 12, T], with a spike that no label is for; spike: seconds [R].
+    lowered: [R, 12, T], with its PVCs made lower than its other beats.
     """
 
     simulation: Simulation
@@ -113,6 +114,7 @@ class Bed:
     removed: np.ndarray
     decoyed: np.ndarray
     spike: np.ndarray
+    lowered: np.ndarray
 
     @property
     def fs(self) -> int:
@@ -150,7 +152,21 @@ def make_bed(size: Profile) -> Bed:
         removed[own] = render(without(parameters, feature), SIGNAL.fs)[own]
     masks, leads = simulation.masks()[rows, target], simulation.leads[rows, target]
     decoyed, spike = with_decoy(simulation.signals, masks, SIGNAL.fs, np.random.default_rng([asked["seed"], 1]))
-    return Bed(simulation, target, masks, leads, removed, decoyed, spike)
+    pvc, lowered = target == CPSC_CLASSES.index("PVC"), simulation.signals.copy()
+    lowered[pvc] = [lower(signal, mask, SIGNAL.fs) for signal, mask in zip(simulation.signals[pvc], masks[pvc], strict=True)]
+    return Bed(simulation, target, masks, leads, removed, decoyed, spike, lowered)
+
+
+def lower(signal: np.ndarray, mask: np.ndarray, fs: int) -> np.ndarray:
+    """A record [L, T] whose marked beats are scaled about the median of each lead until nothing in them is as tall as what is tallest
+    elsewhere, mean over leads; the scaling fades in and out over 50 ms. One that is low already stays as it is."""
+    median = np.median(signal, axis=1, keepdims=True)
+    tall = np.abs(signal - median).mean(axis=0)                                                         # [T]
+    fading = np.hanning(round(0.05 * fs) + 2)[1:-1]
+    marked = np.convolve(spread(mask, len(fading) // 2), fading / fading.sum(), mode="same")            # 1 all over the mask
+    elsewhere = tall[faithfulness.inner(len(tall), fs) & (marked == 0)].max()
+    factor = min(1.0, LOWERED * elsewhere / tall[mask].max())
+    return (median + (signal - median) * (1 - (1 - factor) * marked)).astype(signal.dtype)
 
 
 def with_decoy(signals: np.ndarray, masks: np.ndarray, fs: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +194,8 @@ class Asked:
     """One network on the bed.
 
     correct: the abnormal records whose own class the network ranks first. Only they are scored: a map of a mistake has no truth to
-    be held against. fall: [R], how far the logit of the own class falls without its evidence.
+    be held against. fall: [R], how far the logit of the own class falls without its evidence. low: the PVC records that it ranks right
+    also when their PVCs are lowered.
     """
 
     network: Network
@@ -186,12 +203,15 @@ class Asked:
     x: Tensor
     correct: np.ndarray
     fall: np.ndarray
+    low: np.ndarray
 
-    def maps(self, method: str, model: nn.Module | None = None, x: Tensor | None = None, rows: np.ndarray | None = None) -> Attribution:
-        """The maps of the own class on the correct records, by the network or another model, on its records or others."""
-        rows = self.correct if rows is None else rows
+    def maps(self, method: str, model: nn.Module | None = None, x: Tensor | None = None, rows: np.ndarray | None = None,
+             target: np.ndarray | None = None) -> Attribution:
+        """The maps of the own class on the correct records, by the network or another model, on its records or others [R, L, T], or of
+        another class [R]."""
+        rows, target = self.correct if rows is None else rows, self.bed.target if target is None else target
         model, x = model or self.network.model, self.x if x is None else x
-        parts = [attribute(model, x[part], torch.from_numpy(self.bed.target[part]), method, beats=self.bed.beats[part],
+        parts = [attribute(model, x[part], torch.from_numpy(target[part]), method, beats=self.bed.beats[part],
                            generator=torch_generator(0, int(part[0])), fs=self.bed.fs)
                  for part in np.split(rows, np.arange(BATCH, len(rows), BATCH))]
         return Attribution(method, np.concatenate([part.values for part in parts]), parts[0].has_leads,
@@ -202,11 +222,12 @@ class Asked:
 def ask(network: Network, bed: Bed) -> Asked:
     """The network's answers on the bed."""
     x = network.scaled(bed.simulation.signals)
-    logits, bare = (torch.cat([network.model(part) for part in signals.split(64)]).numpy()
-                    for signals in (x, network.scaled(bed.removed)))
+    logits, bare, lowered = (torch.cat([network.model(part) for part in signals.split(64)]).numpy()
+                             for signals in (x, network.scaled(bed.removed), network.scaled(bed.lowered)))
     own = np.arange(len(x)), bed.target
-    correct = np.flatnonzero((logits.argmax(axis=1) == bed.target) & (bed.target != CPSC_CLASSES.index("Normal")))
-    return Asked(network, bed, x, correct, logits[own] - bare[own])
+    right = (logits.argmax(axis=1) == bed.target) & (bed.target != CPSC_CLASSES.index("Normal"))
+    low = right & (bed.target == CPSC_CLASSES.index("PVC")) & (lowered.argmax(axis=1) == bed.target)
+    return Asked(network, bed, x, np.flatnonzero(right), logits[own] - bare[own], np.flatnonzero(low))
 
 
 # -- one row a map ---------------------------------------------------------------------------------------------------------
@@ -230,7 +251,7 @@ def score_maps(asked: Asked, methods: Sequence[str]) -> Scored:
     on premature beats.
     """
     anew = {share: randomised(asked.network.model, share, asked.x, torch_generator(0, 7)) for share in CASCADE}
-    tables, curves, refused = [], {}, {}
+    tables, curves, refused, made = [], {}, {}, {}
     for method in methods if len(asked.correct) else ():
         try:
             own = asked.maps(method)
@@ -243,15 +264,24 @@ def score_maps(asked: Asked, methods: Sequence[str]) -> Scored:
                 if share == 1 or method in FOLLOWED:
                     other = asked.maps(method, model)
                     scored[f"correlation_{share:g}"] = _correlations(own, other)
-        scored["decoy"] = _decoys(asked, method)
+        scored["decoy"], scored["lowered"], scored["normal"] = _decoys(asked, method), _lowered(asked, method), _on_normal(asked, own)
         if own.has_time:
-            target = torch.from_numpy(asked.bed.target[asked.correct])
-            curves[method] = deletion_and_insertion(asked.network.model, asked.x[asked.correct], target, own.over_time(),
-                                                    fs=asked.bed.fs)
+            curves[method] = _deleted(asked, own, made, curves)
+            made[method] = own
             scored["deletion"], scored["insertion"] = curves[method].areas()
         tables += [scored.assign(weights="trained"), _scores(asked, other).assign(weights="anew")]
     table = pd.concat(tables, ignore_index=True).assign(network=asked.network.name) if tables else pd.DataFrame()
     return Scored(asked, table, curves, refused)
+
+
+def _deleted(asked: Asked, own: Attribution, made: Mapping[str, Attribution], curves: Mapping[str, Curves]) -> Curves:
+    """Deletion and insertion by a map; those of an earlier method whose maps are the same, as of both CAMs behind a mean."""
+    curve = own.over_time()
+    for method, other in made.items():
+        if np.allclose(curve, other.over_time(), rtol=1e-4, atol=1e-5 * curve.max(initial=0)):
+            return curves[method]
+    target = torch.from_numpy(asked.bed.target[asked.correct])
+    return deletion_and_insertion(asked.network.model, asked.x[asked.correct], target, curve, fs=asked.bed.fs)
 
 
 def _correlations(own: Attribution, other: Attribution) -> np.ndarray:
@@ -311,4 +341,29 @@ def _decoys(asked: Asked, method: str) -> np.ndarray:
         near = spread(near, round(max(DECOY[2], maps.resolution_s / 2) * asked.bed.fs))
         caught.append(localisation.pointing(curve[None], near[None], asked.bed.fs)[0])
     found[premature] = caught
+    return found
+
+
+def _lowered(asked: Asked, method: str) -> np.ndarray:
+    """Whether the map's largest value lies on a PVC that was made low, for the records that stay right; NaN elsewhere."""
+    found = np.full(len(asked.correct), np.nan)
+    if len(asked.low):
+        maps = asked.maps(method, x=asked.network.scaled(asked.bed.lowered), rows=asked.low)
+        if maps.has_time:
+            found[np.isin(asked.correct, asked.low)] = localisation.pointing(maps.over_time(), asked.bed.masks[asked.low], asked.bed.fs)
+    return found
+
+
+def _on_normal(asked: Asked, own: Attribution) -> np.ndarray:
+    """The control on normal records, each asked for one abnormal class, in turn: the sum of the map over the mean sum on the class's own
+    records, for each of these. 1: the map is as strong where there is nothing to see."""
+    rows = np.flatnonzero(asked.bed.target == CPSC_CLASSES.index("Normal"))
+    target = np.zeros_like(asked.bed.target)
+    target[rows] = [CPSC_CLASSES.index(ABNORMAL[i % len(ABNORMAL)]) for i in range(len(rows))]
+    strength, classes = own.over_time().sum(axis=1), asked.bed.target[asked.correct]
+    found = np.full(len(strength), np.nan)
+    control = asked.maps(own.method, rows=rows, target=target).over_time().sum(axis=1)
+    for k in np.unique(target[rows]):
+        if strength[classes == k].sum() > 0:
+            found[classes == k] = control[target[rows] == k].mean() / strength[classes == k].mean()
     return found

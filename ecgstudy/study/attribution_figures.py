@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ecgstudy.data.beats import find_beats
+from ecgstudy.data.labels import CPSC_CLASSES
 from ecgstudy.errors import ConfigurationError
-from ecgstudy.explain.attribution import BASELINES, METHODS, Attribution
+from ecgstudy.explain.attribution import BASELINES, METHODS, Attribution, attribute
 from ecgstudy.leads import LEADS
-from ecgstudy.study import ecg_page
-from ecgstudy.study.attribution_bed import TITLES, Asked, record_list
+from ecgstudy.study import attention_records, ecg_page, figures
+from ecgstudy.study.attribution_bed import TITLES, Asked
 from ecgstudy.study.attribution_page import Study
+from ecgstudy.study.axis_page import SIGNAL
 from ecgstudy.study.figures import GREY, INK, STYLE
+from ecgstudy.study.record_list import record_list
 
 SHOWN = 5.0                     # seconds of the methods side by side
 TALL, LOW = 15.0, 4.0           # mm of the trace's panel to its lower and upper edge, and of one strip
@@ -73,7 +78,7 @@ def _spans(mask: np.ndarray, fs: float) -> list[tuple[float, float]]:
 # -- methods side by side -------------------------------------------------------------------------------------------------
 
 def side_by_side(found: Study, label: str) -> Figure:
-    """Five seconds of lead II of the label's record on ECG paper, and below it a strip for each method of each network."""
+    """Five seconds of lead II of the label's simulated record, and below it a strip for each method of each network."""
     row, fs = found.bed.first(label), found.bed.fs
     middle = np.flatnonzero(found.bed.masks[row])
     centre = middle[len(middle) // 2] / fs if len(middle) else SHOWN / 2
@@ -89,18 +94,49 @@ def side_by_side(found: Study, label: str) -> Figure:
                 continue
             if maps.has_time:
                 strips.append((TITLES[method], maps.over_time()[0]))
-    width, height = 36 + 25 * SHOWN + 4, 8 + 2 * TALL + LOW * len(strips) + 10
+    return _under_a_trace(f"{label}: the evidence (blue) and what each map marks", found.bed.simulation.signals[row], fs, start, strips,
+                          _spans(found.bed.masks[row], fs))
+
+
+def recorded(found: Study) -> Figure:
+    """The same for a recording of the page's real data set, by the networks for recordings; where its evidence lies nobody marked."""
+    label, = record_list("grad_cam")["recorded"]["labels"]
+    records = attention_records.recorded(found.real, [label], found.request.size) if found.real else []
+    if not records:
+        return figures.absent(f"{found.real} is not on this machine" if found.real else "no recordings were asked for")
+    record, = records
+    k, fs = CPSC_CLASSES.index(label), SIGNAL.fs
+    beats = find_beats(record.millivolts, fs)
+    strips = []
+    for network in found.readers:
+        x = network.scaled(record.millivolts[None])
+        strips.append((f"{network.name} ({'gives' if network.gives(x, np.array([k]))[0] else 'does not give'} the label)", None))
+        for method in (name for name in found.request.axes["methods"] if name != "random"):
+            try:
+                maps = attribute(network.model, x, k, method, beats=torch.from_numpy(beats), fs=fs)
+            except ConfigurationError:
+                continue
+            if maps.has_time:
+                strips.append((TITLES[method], maps.over_time()[0]))
+    told = ", ".join(dict.fromkeys(network.told for network in found.readers))
+    return _under_a_trace(f"{record.title}\n{told}", record.millivolts, fs, record.start, strips, [])
+
+
+def _under_a_trace(title: str, millivolts: np.ndarray, fs: float, start: float, strips: list[tuple[str, np.ndarray | None]],
+                   spans: list[tuple[float, float]]) -> Figure:
+    """Lead II of a record [L, T] on ECG paper, its evidence shaded, and a strip for each curve [T]; None is a heading."""
+    width, height = 36 + 25 * SHOWN + 4, 12 + 2 * TALL + LOW * len(strips) + 10
     with plt.rc_context(STYLE):
         figure, axis = ecg_page.sheet(width, height)
-        zero = height - 8 - TALL
-        _paper(axis, 36.0, zero, found.bed.simulation.signals[row, LEADS.index("II")], fs, start)
-        for begin, end in _spans(found.bed.masks[row], fs):
+        zero = height - 12 - TALL
+        _paper(axis, 36.0, zero, millivolts[LEADS.index("II")], fs, start)
+        for begin, end in spans:
             left, right = (36 + 25 * (np.clip(edge, start, start + SHOWN) - start) for edge in (begin, end))
             if right > left:
                 axis.fill_between([left, right], zero - TALL, zero + TALL, color=EVIDENCE, alpha=0.18, lw=0, zorder=1)
                 axis.vlines([left, right], 10, zero - TALL, color=EVIDENCE, lw=0.7, zorder=2)
         _strips(axis, strips, fs, start, zero - TALL)
-        axis.text(1, height - 4, f"{label}: the evidence (blue) and what each map marks", fontsize=10, va="center")
+        axis.text(1, height - 2, title, fontsize=10, va="top")
         axis.text(1, 4, f"Lead II from second {start:.1f}, 25 mm/s, 10 mm/mV. Each strip: from zero to its own largest value here.",
                   fontsize=8, va="center", color=INK)
         return figure

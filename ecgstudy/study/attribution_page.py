@@ -12,10 +12,25 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ecgstudy.data.labels import CPSC_CLASSES
+from ecgstudy.errors import require_known
 from ecgstudy.evaluate.bootstrap import patient_weights
 from ecgstudy.explain.attribution import BASELINES, CAMS, METHODS
-from ecgstudy.study import attribution_ludb, tables
-from ecgstudy.study.attribution_bed import ABNORMAL, CASCADE, COARSEST, NETWORKS, TITLES, Bed, Scored, ask, make_bed, networks, score_maps
+from ecgstudy.progress import progress
+from ecgstudy.study import attribution_ludb, chosen, tables
+from ecgstudy.study.attribution_bed import (
+    ABNORMAL,
+    CASCADE,
+    COARSEST,
+    NETWORKS,
+    TITLES,
+    Bed,
+    Network,
+    Scored,
+    ask,
+    make_bed,
+    networks,
+    score_maps,
+)
 from ecgstudy.study.names import readable
 from ecgstudy.study.probes import Score
 from ecgstudy.study.request import Request, read_request
@@ -34,7 +49,9 @@ CLASSES_TOLD = (
 CHECKS_TOLD = (
     "Fitting score: mean over the classes of the table above for which the method has one; gains are on the same classes. Likeness: rank "
     "correlation with the map of the same network whose last layers have new weights; a dash where that map is constant or was not made. "
-    "On the spike: largest values that go to a spike without meaning, on premature beats. Survives: both gains and the one over chance "
+    "On the spike: largest values that go to a spike without meaning, on premature beats. Low PVCs: pointing on PVCs made lower than the "
+    "other beats. Normal: how strong the map of an abnormal class is on a normal record, 1 being as strong as on its own records. "
+    "Survives: both gains and the one over chance "
     "are above zero, and the likeness at 100 % is below 0.5; a dash for networks that were not trained.")
 PLACES_TOLD = (
     "IoU at the area of the evidence, and the best that whole cells of this size can reach. Ends: the outer 0.4 s, 0.08 of the record, "
@@ -43,9 +60,6 @@ PLACES_TOLD = (
 CONCLUDED = (
     "**What can be concluded.** These are simulated records and one trained network each. A map that fails here fails to show where "
     "simulated evidence lies, by networks that may also use something else; a map that passes is not thereby right on recordings.")
-ABSENT = (
-    "**LUDB is not on this machine**, so nothing is measured on recordings. `python -m ecgstudy data fetch ludb` gets it; ECGSTUDY_DATA "
-    "names the folder that holds `ludb/`.")
 
 
 def ask_page(namespace: Mapping[str, Any]) -> Request:
@@ -55,11 +69,21 @@ def ask_page(namespace: Mapping[str, Any]) -> Request:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The page's networks on its bed."""
+    """The page's networks on its bed. real: the data set whose recordings are looked at; empty: none."""
 
     request: Request
     bed: Bed
     scored: list[Scored]
+    real: str = ""
+
+    @cached_property
+    def readers(self) -> list[Network]:
+        """The networks for recordings: those of the page that were trained on some and ship, or where none does, those of the page."""
+        asked = self.request
+        shipped = [name for name in asked.axes["networks"] if f"{name}_{self.real}" in chosen.names()]
+        if asked.size.name == "smoke" or self.real in ("", asked.dataset) or not shipped:
+            return [each.asked.network for each in self.scored]
+        return networks(shipped, self.real, "", asked.size)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -187,7 +211,8 @@ class Study:
                 for share in CASCADE:
                     found = self.score(network, method, f"correlation_{share:g}").estimate
                     line["likeness, layers anew", f"{100 * share:g} %"] = tables.show(found, 2)
-                line["", "on the spike"] = tables.show(self.score(network, method, "decoy").estimate, 2)
+                for column, told in (("decoy", "on the spike"), ("lowered", "low PVCs"), ("normal", "normal")):
+                    line["controls", told] = tables.show(self.score(network, method, column).estimate, 2)
                 line["", "survives"] = {True: "yes", False: "no", None: "–"}[self.survives(network, method)] if own else "–"
                 lines.append(line)
         return _headed(lines, f"{self._which()} {CHECKS_TOLD}")
@@ -282,17 +307,19 @@ def _headed(lines: list[dict[tuple[str, str], str]], caption: str) -> Styler:
     return tables.style(table, caption)
 
 
-def study(request: Request) -> Study:
-    """Ask every network of the page about every record of its list."""
+def study(request: Request, real: str = "") -> Study:
+    """Ask every network of the page about every record of its list. real: the data set whose recordings are looked at beside."""
+    require_known("real", real, ("", "ptbxl"))
     bed = make_bed(request.size)
     found = networks(request.axes["networks"], request.dataset, request.task, request.size)
-    return Study(request, bed, [score_maps(ask(network, bed), request.axes["methods"]) for network in found])
+    scored = [score_maps(ask(network, bed), request.axes["methods"]) for network in progress(found, desc="maps", unit="network")]
+    return Study(request, bed, scored, real)
 
 
 def on_recordings(found: Study) -> Styler | str:
     """The table of LUDB, or where it is not on this machine a sentence that says so."""
     folder = attribution_ludb.source()
     if folder is None:
-        return ABSENT
+        return attribution_ludb.ABSENT
     methods = [method for method in attribution_ludb.METHODS if method in found.request.axes["methods"]]
-    return attribution_ludb.table(attribution_ludb.measure([each.asked.network for each in found.scored], folder, methods))
+    return attribution_ludb.table(attribution_ludb.measure(found.readers, folder, methods))

@@ -30,6 +30,15 @@ def closed(figure: Figure) -> Figure:
     return figure
 
 
+def absent(why: str) -> Figure:
+    """In place of a picture that cannot be drawn: one line that says why."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.3, 0.8))
+        axis.set_axis_off()
+        axis.text(0, 0.5, why[0].upper() + why[1:] + ".", fontsize=11)
+        return closed(figure)
+
+
 def scores(rows: Sequence[Row], notes: Mapping[str, float], title: str) -> Figure:
     """Both test metrics of every value: the mean with its 95 % interval, each seed as a small mark, the notes' F1 in grey."""
     with plt.rc_context(STYLE):

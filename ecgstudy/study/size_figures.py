@@ -79,8 +79,9 @@ def kept_tokens(found: KeptTokens) -> Figure:
         _trace(axes[0], found.record)
         norm = _logarithmic(found.importance[np.isfinite(found.importance)])
         for i, (axis, row) in enumerate(zip(axes[1:], found.importance, strict=True)):
-            image = axis.imshow(np.ma.masked_invalid(row[None]), cmap=PALETTE, norm=norm, extent=(0, SECONDS, 0, 1),
+            image = axis.imshow(np.ma.masked_invalid(row[None]), cmap=PALETTE, norm=norm, extent=(*_edges(n_tokens), 0, 1),
                                 aspect="auto", interpolation="nearest")
+            axis.set_xlim(0, SECONDS)
             axis.set_yticks([0.5], [f"block {i + 1}\n{np.isfinite(row).sum()} of {n_tokens}"])
             axis.tick_params(axis="y", length=0)
             axis.spines[["top", "right"]].set_visible(True)
@@ -97,18 +98,23 @@ def semantic_tokens(found: SemanticTokens) -> Figure:
         figure, axes = plt.subplots(2, 1, figsize=(9.5, 5.2), sharex=True, layout="constrained", height_ratios=[1, 2.6])
         _trace(axes[0], found.record)
         even = found.attention * n
-        image = axes[1].imshow(even, cmap=PALETTE, norm=_logarithmic(even.ravel()), extent=(0, SECONDS, m, 0), aspect="auto",
+        image = axes[1].imshow(even, cmap=PALETTE, norm=_logarithmic(even.ravel()), extent=(*_edges(n), m, 0), aspect="auto",
                                interpolation="nearest")
-        home = SECONDS * (n // m) / n
+        home, first = SECONDS * (n // m) / n, _edges(n)[0]
         for row in range(m):
-            axes[1].plot([row * home, (row + 1) * home], [row + 0.5] * 2, color="white", lw=2.4, solid_capstyle="butt")
-            axes[1].plot([row * home, (row + 1) * home], [row + 0.5] * 2, color=CONTROL, lw=1.2, solid_capstyle="butt")
+            axes[1].plot([first + row * home, first + (row + 1) * home], [row + 0.5] * 2, color="white", lw=2.4, solid_capstyle="butt")
+            axes[1].plot([first + row * home, first + (row + 1) * home], [row + 0.5] * 2, color=CONTROL, lw=1.2, solid_capstyle="butt")
         axes[1].set(xlabel="time (s)", ylabel="semantic token", xlim=(0, SECONDS))
         axes[1].set_yticks(np.arange(0, m, 4) + 0.5, [str(row + 1) for row in range(0, m, 4)])
         axes[1].spines[["top", "right"]].set_visible(True)
         _colour_bar(figure, image, axes[1:], "attention (even spread = 1)", 30)
         figure.suptitle(f"Where semantic tokens look ({found.weights})", fontsize=11, x=0.01, ha="left")
         return figure
+
+
+def _edges(n_tokens: int) -> tuple[float, float]:
+    """Seconds at both ends of a strip of tokens, each cell centred on the sample that its token stands on."""
+    return -0.5 * SECONDS / n_tokens, (n_tokens - 0.5) * SECONDS / n_tokens
 
 
 def _logarithmic(values: np.ndarray) -> LogNorm:
@@ -130,5 +136,5 @@ def _trace(axis: Axes, record: Record) -> None:
     for start, end in record.spans:
         axis.axvspan(start, end, color=SHADE, lw=0)
     trace = record.trace
-    axis.plot((np.arange(len(trace)) + 0.5) * SECONDS / len(trace), trace, color=INK, lw=0.8)
+    axis.plot(np.arange(len(trace)) * SECONDS / len(trace), trace, color=INK, lw=0.8)
     axis.set(xlim=(0, SECONDS), ylabel="II (mV)")

@@ -84,13 +84,16 @@ def with_evidence(page: AxisPage) -> Simulation:
 
 
 def evidence_of(simulation: Simulation, n_tokens: int) -> np.ndarray:
-    """bool [R, N]: the tokens whose middle lies in the evidence."""
+    """bool [R, N]: the tokens that stand in the evidence."""
     return at_token_centres(simulation.masks()[:, simulation.classes.index(EVIDENCE)], n_tokens)
 
 
 def at_token_centres(mask: np.ndarray, n_tokens: int) -> np.ndarray:
-    """mask: [..., T], a value a sample -> [..., N], that of the sample in the middle of each token."""
-    return mask[..., ((np.arange(n_tokens) + 0.5) * mask.shape[-1] / n_tokens).astype(int)]
+    """mask: [..., T], a value a sample -> [..., N], that of the sample which each token is centred on.
+
+    The strided convolutions pad both ends alike, so that token n stands on sample n times the stride, the first on the first sample.
+    """
+    return mask[..., np.arange(n_tokens) * round(mask.shape[-1] / n_tokens)]
 
 
 def lift(given: np.ndarray, evidence: np.ndarray, n_replicates: int = 1000) -> Interval:

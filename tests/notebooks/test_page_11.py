@@ -21,5 +21,5 @@ def test_the_smoke_profile_measures_every_method(tmp_path):
         assert part in shown
     cells = json.loads(shown)["cells"]
     pictures = [cell for cell in cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
-    assert len(pictures) == 3 and all(cell["metadata"]["mystnb"]["image"]["alt"] for cell in pictures)
+    assert len(pictures) == 4 and all(cell["metadata"]["mystnb"]["image"]["alt"] for cell in pictures)
     assert sum("text/html" in o.get("data", {}) for cell in cells for o in cell.get("outputs", [])) == 4

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,18 +12,19 @@ import numpy as np
 import pytest
 import torch
 
+from ecgstudy.data.labels import CPSC_CLASSES
 from ecgstudy.data.synthetic import Settings, simulate
 from ecgstudy.errors import ConfigurationError
-from ecgstudy.explain import localisation
+from ecgstudy.explain import attribution, localisation
 from ecgstudy.leads import LEADS
-from ecgstudy.study import attention_figures, attention_page, attention_records, attention_scores, attention_view, chosen
+from ecgstudy.study import attention_figures, attention_ludb, attention_page, attention_records, attention_scores, attention_view, chosen
 from ecgstudy.study.attention_page import MAPS
 from ecgstudy.study.attention_scores import Scored
 from ecgstudy.study.profiles import profile
 from ecgstudy.train.experiment import Experiment
 from ecgstudy.train.feed import Scaling
 
-ASKED = {"dataset": "synthetic", "task": "", "profile": "smoke", "networks": "mhsa,hilo", "records": "all"}
+ASKED = {"dataset": "synthetic", "task": "", "profile": "smoke", "networks": "mhsa,hilo", "records": "all", "real": ""}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def test_scored_records_carry_one_label_and_amplitude_is_the_mean_distance():
 
 
 @pytest.mark.parametrize(("parameter", "value", "told"), [("networks", "mhsa,hlio", "hilo"), ("records", "PVX", "PVC"),
-                                                          ("dataset", "cpsc", "lists records of")])
+                                                          ("dataset", "cpsc", "lists records of"), ("real", "ptb", "ptbxl")])
 def test_unknown_values_are_refused_with_what_is_accepted(parameter, value, told):
     with pytest.raises(ConfigurationError, match=told):
         attention_page.ask(ASKED | {parameter: value})
@@ -216,7 +218,16 @@ def test_the_view_holds_the_maps_to_a_step(page):
     data = json.loads(re.search(r"data = (\{.*\});", text)[1])
     assert data["layers"] == ["stage 3, 1", "stage 4, 1", "stage 4, 2"] and data["heads"] == 4
     shape = (data["queries"], data["keys"])
-    assert [len(record["maps"]) for record in data["records"]] == [3 * 4 + 1] * 3
+    assert data["classes"] == [["Grad-CAM", 13], ["gradient × input", 14]]
+    assert [len(record["maps"]) for record in data["records"]] == [3 * 4 + 1 + 2] * 3
+    own = attribution.attribute(page.networks[0].model, page.networks[0].inputs(np.stack([each.millivolts for each in page.shown]))[1:2],
+                                CPSC_CLASSES.index("PVC"), "gradient_x_input").over_time()[0]
+    near = np.floor(np.arange(1000) / (100 * data["key_step"]) + 0.5).astype(int)
+    by_hand = np.array([own[near == k].mean() for k in range(data["keys"])])
+    told = data["records"][1]["maps"][14]
+    strong = by_hand > 2 * told["low"] * by_hand.mean()
+    np.testing.assert_allclose(np.log(unpacked(told, (data["keys"],)))[strong], np.log(by_hand / by_hand.mean())[strong],
+                               atol=np.log(told["top"] / told["low"]) / 28 + 5e-3)
     layer = page.maps["mhsa"][1]
     expected = attention_view.coarser(layer.maps[2, 3], 0.08, 0.08, data["query_step"], data["key_step"])
     told = data["records"][2]["maps"][1 * 4 + 3]
@@ -253,3 +264,63 @@ def test_what_does_not_fit_is_made_coarser_or_refused(page, monkeypatch):
     monkeypatch.setattr(attention_view, "LARGEST", 10_000)
     with pytest.raises(ConfigurationError, match="show fewer records"):
         attention_view.view(page)
+
+
+def test_a_class_token_is_shown_by_what_it_reads():
+    page = attention_page.ask(ASKED | {"networks": "class_token", "records": "PVC"})
+    layer = page.maps["class_token"][-1]
+    assert layer.class_token and not page.maps["class_token"][0].class_token
+    row = layer.maps[0, :, 0, 1:]
+    np.testing.assert_allclose(attention_page.times_even(layer)[0], row / row.sum(axis=1, keepdims=True) * row.shape[1], rtol=1e-4)
+    assert len(attention_figures.heads(page).axes[0].images) == 4 + 1 + 4
+    data = json.loads(re.search(r"data = (\{.*\});", attention_view.view(page))[1])
+    assert [name for name, _ in data["classes"]] == ["gradient × input"]            # a class activation map has no place for it
+
+
+# -- recordings beside --------------------------------------------------------------------------------------------------
+
+def test_recordings_stand_beside_with_their_own_network(monkeypatch):
+    made = attention_page.ask(ASKED).shown[:2]
+    taken = [replace(each, name=f"ptbxl record {i}", spans=()) for i, each in enumerate(made)]
+    monkeypatch.setattr(attention_records, "recorded", lambda dataset, labels, size: taken if dataset == "ptbxl" else [])
+    page = attention_page.ask(ASKED | {"real": "ptbxl"})
+    assert [len(part.records) for part in page.parts] == [3, 2] and page.parts[1].network is page.reader is not page.networks[0]
+    told = page.what_is_shown()
+    assert "PVC (ptbxl record 1)" in told and "AUROC, pointing and ceiling need that truth" in told
+    assert len(attention_figures.stages(page).axes[0].images) == 5 * 3 + 1
+    data = json.loads(re.search(r"data = (\{.*\});", attention_view.view(page))[1])
+    assert [record["name"] for record in data["records"]][3:] == ["Normal (ptbxl record 0)", "PVC (ptbxl record 1)"]
+    alone = attention_page.ask(ASKED | {"dataset": "ptbxl", "real": "ptbxl"})          # what the page shows anyway is not shown twice
+    assert len(alone.parts) == 1 and len(alone.shown) == 2 and "AUROC, pointing and ceiling" in alone.what_is_shown()
+
+
+def test_without_recordings_the_page_says_so(monkeypatch):
+    monkeypatch.setattr(attention_records, "recorded", lambda dataset, labels, size: [])
+    page = attention_page.ask(ASKED | {"real": "ptbxl"})
+    assert len(page.parts) == 1 and "ptbxl is not on this machine" in page.what_is_shown()
+
+
+def test_parts_of_the_beat_are_scored_against_an_even_spread(page):
+    qrs = np.linspace(1.9, 2.1, 30)
+    even, low = np.linspace(0.9, 1.1, 30), np.linspace(0.4, 0.5, 30)
+    parts = {"P": low, "PR": even, "QRS": qrs, "T": even, "rest": low}
+    found = attention_ludb.Recordings(page.networks[0], {(MAPS[0], "trained"): parts, ("|x|", ""): parts})
+    assert found.score(MAPS[0], "trained", "QRS").estimate == pytest.approx(2.0)
+    text = found.reading()
+    assert "more than an even spread to QRS; less than an even spread to P, rest" in text and "before training" not in text
+    assert "2.000" in found.table().to_html() and len(found.table().data) == 2
+    few = attention_ludb.Recordings(page.networks[0], {("|x|", ""): {"P": np.array([1.0, np.nan]), "QRS": np.ones(2)}})
+    assert few.score("|x|", "", "P").estimate == 1 and np.isnan(few.score("|x|", "", "P").low) and few.n_records == 2
+
+
+@pytest.mark.skipif(not os.environ.get("ECGSTUDY_DATA"), reason="needs LUDB")
+def test_an_even_map_of_ludb_is_even_in_every_part_and_amplitude_gathers_in_the_qrs(page):
+    pytest.importorskip("wfdb")
+    folder = attention_ludb.source()
+    if folder is None:
+        pytest.skip("no LUDB")
+    found = attention_ludb.measure(page.networks[0], folder, 6)
+    assert found.n_records == 6 and ("last layer", "before training") not in found.densities
+    for part in ("P", "QRS", "T", "rest"):
+        assert found.score("rollout", "trained", part).estimate == pytest.approx(1, abs=0.2)        # fresh weights spread evenly
+    assert found.score("|x|", "", "QRS").estimate > 1.5

@@ -63,13 +63,48 @@ class Answers(nn.Module):
             torch.tensor(self.k), 9))
 
 
+def test_a_class_is_given_at_its_own_threshold():
+    x, k = torch.full((2, 12, 1000), 0.5), np.array([2, 3])
+    assert Network("fresh", Answers(2), None, "", False).gives(x, k).tolist() == [True, False]
+    trained = Network("trained", Answers(2), None, "", True, (0.7,) * 9)
+    assert trained.gives(x, k).tolist() == [False, False]                           # sigmoid(0.5) is 0.62
+    assert trained.gives(2 * x, k).tolist() == [True, False]                        # sigmoid(1) is 0.73
+
+
 @needs_ludb
 def test_an_even_map_has_density_one_in_every_part_and_magnitude_gathers_in_the_qrs():
     folder = attribution_ludb.source()
     assert attribution_ludb.carriers(ludb.catalog(folder))["label"].value_counts()["I-AVB"] == 10
     found = attribution_ludb.measure([Network("always I-AVB", Answers(2).eval(), None, "", True)], folder, ("magnitude", "random"))
     assert set(found["label"]) == {"I-AVB"} and found["record"].nunique() == 10
-    by_method = found.groupby("method")[["density_QRS", "density_rest", "expected"]].mean()
-    np.testing.assert_allclose(by_method.loc["random"], 1, atol=0.05)
-    assert by_method.loc["magnitude", "density_QRS"] > 2 > 1 > by_method.loc["magnitude", "expected"]
+    by_method = found.groupby("method")["expected"].mean()
+    assert by_method["random"] == pytest.approx(1, abs=0.05) and by_method["magnitude"] < 1          # what is tall is the QRS
     assert "I-AVB" in attribution_ludb.table(found).to_html()
+
+
+def test_density_is_the_share_of_the_map_over_that_of_the_time():
+    parts, read = attribution_ludb.parts_of(waves())
+    curve = np.zeros(1000)
+    curve[parts["QRS"]] = 3.0
+    curve[parts["T"]] = 1.0
+    curve[~read] = 100.0                                        # outside the marks nothing is read
+    total = 3 * 21 + 16
+    assert attribution_ludb.density(curve, parts["QRS"], read) == pytest.approx(3 * 21 / total / (21 / 131))
+    assert attribution_ludb.density(curve, parts["P"], read) == 0
+    assert np.isnan(attribution_ludb.density(np.zeros(1000), parts["QRS"], read))
+
+
+def made_up(own, magnitude):
+    """Densities of a method and of |x| on the same recordings of one class."""
+    rows = [{"network": "N", "told": "by hand", "method": method, "label": "LBBB", "record": str(i), "expected": value + 0.01 * i}
+            for method, value in (("grad_cam", own), ("magnitude", magnitude)) for i in range(8)]
+    return pd.DataFrame(rows)
+
+
+def test_bold_is_what_lies_above_magnitude_on_the_same_recordings_and_above_an_even_map():
+    for own, magnitude, bold in ((2.0, 1.0, True), (1.0, 1.0, False), (0.5, 1.0, False), (0.9, 0.2, False)):
+        shown = attribution_ludb.table(made_up(own, magnitude)).data
+        assert ("<b>" in shown["LBBB<br>QRS"][0]) == bold and shown["LBBB<br>QRS"][2] == "<i>8</i>"
+        assert shown["LBBB<br>QRS"][0].replace("<b>", "").startswith(f"{own + 0.035:.2f}"[:3])
+    few = attribution_ludb.table(made_up(2.0, 1.0).groupby("method").head(4)).data
+    assert "[" not in few["LBBB<br>QRS"][0] and "<b>" not in few["LBBB<br>QRS"][0]

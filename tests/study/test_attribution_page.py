@@ -10,9 +10,10 @@ from torch import nn
 from ecgstudy.data.labels import CPSC_CLASSES
 from ecgstudy.errors import ConfigurationError, DataError
 from ecgstudy.study import attribution_bed, attribution_figures, attribution_page
-from ecgstudy.study.attribution_bed import ABNORMAL, REMOVED, Asked, Network, make_bed, networks, record_list, score_maps, with_decoy
+from ecgstudy.study.attribution_bed import ABNORMAL, REMOVED, Asked, Network, make_bed, networks, score_maps, with_decoy
 from ecgstudy.study.attribution_page import Study
 from ecgstudy.study.profiles import profile
+from ecgstudy.study.record_list import record_list
 from ecgstudy.study.request import Request
 
 METHODS = ("grad_cam", "gradient_x_input", "occlusion_lead", "magnitude", "random")
@@ -69,7 +70,7 @@ def knowing(bed):
     plain = Network("knowing", nn.Identity(), None, "made by hand", True)
     x = plain.scaled(bed.simulation.signals)
     network = Network("knowing", Knowing(x, bed).eval(), None, "made by hand", True)
-    return Asked(network, bed, x, np.flatnonzero(bed.target), np.ones(len(x)))
+    return Asked(network, bed, x, np.flatnonzero(bed.target), np.ones(len(x)), np.array([bed.first("PVC")]))
 
 
 def test_a_network_that_knows_the_evidence_scores_fully(bed):
@@ -82,6 +83,30 @@ def test_a_network_that_knows_the_evidence_scores_fully(bed):
     magnitude = scored.table[(scored.table["method"] == "magnitude") & (scored.table["weights"] == "trained")]
     assert magnitude["decoy"].dropna().eq(1).all()
     assert (magnitude["energy"] < own["energy"].to_numpy()).all()
+    assert own["lowered"].dropna().tolist() == [1] and magnitude["lowered"].dropna().tolist() == [0]
+    x = network_input(bed)
+    sums = {row: np.abs(x[row]).mean(axis=0).sum() for row in range(len(x))}
+    asked_for = bed.first(ABNORMAL[0])                          # the only normal record is asked for the first class
+    assert magnitude.set_index("record")["normal"].dropna().to_dict() == {asked_for: pytest.approx(sums[0] / sums[asked_for], rel=1e-4)}
+
+
+def network_input(bed):
+    return knowing(bed).network.scaled(bed.simulation.signals).numpy()
+
+
+def test_a_lowered_pvc_is_no_longer_what_is_tallest_and_nothing_else_moves(bed):
+    row = bed.first("PVC")
+    mask = bed.masks[row]
+    signal = np.where(mask, 4 * bed.simulation.signals[row], bed.simulation.signals[row])
+    low = attribution_bed.lower(signal, mask, 100)
+    tall, lowered = (np.abs(each - np.median(each, axis=1, keepdims=True)).mean(axis=0) for each in (signal, low))
+    inside = np.arange(1000)[40:960]
+    assert mask[inside[tall[40:960].argmax()]] and not mask[inside[lowered[40:960].argmax()]]
+    far = ~attribution_bed.spread(mask, 6)
+    np.testing.assert_allclose(low[:, far], signal[:, far], atol=1e-6)
+    np.testing.assert_array_equal(np.delete(bed.lowered, row, axis=0), np.delete(bed.simulation.signals, row, axis=0))
+    flat = np.where(mask, 0.0, signal)
+    np.testing.assert_allclose(attribution_bed.lower(flat, mask, 100)[:, mask], 0, atol=1e-6)     # what is low stays
 
 
 @pytest.fixture(autouse=True)
@@ -192,6 +217,8 @@ def test_figures(bed):
     scored = [score_maps(attribution_bed.ask(network, bed), ("grad_cam", "magnitude"))
               for network in networks(names, "synthetic", "", profile("smoke"))]
     found = Study(request_of(names, ("grad_cam", "magnitude")), bed, scored)
+    assert "no recordings" in attribution_figures.recorded(found).axes[0].texts[0].get_text().lower()
+    assert [network.name for network in found.readers] == ["IM-ECG", "ResNet18"]
     page = attribution_figures.twelve_leads(found, "RBBB")
     assert "RBBB: Grad-CAM (IM-ECG, fresh weights" in page.axes[0].texts[-4].get_text() + " ".join(t.get_text() for t in page.axes[0].texts)
     strips = attribution_figures.side_by_side(found, "I-AVB").axes[0]

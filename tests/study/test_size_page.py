@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ecgstudy.models import build_model
 from ecgstudy.study import probes, size_page, size_traces
-from ecgstudy.study.axis_page import AxisPage, Comparison
+from ecgstudy.study.axis_page import SIGNAL, AxisPage, Comparison
 from ecgstudy.study.comparison import compare
 from ecgstudy.study.probes import Probe, Score
 from ecgstudy.study.profiles import profile
@@ -15,6 +16,7 @@ from ecgstudy.study.request import Request
 from ecgstudy.study.size_page import Cut, Deletion
 from ecgstudy.study.sweep import Outcome
 from ecgstudy.study.variants import axis
+from ecgstudy.train.seeds import scoped_seed
 
 
 def page(size="smoke"):
@@ -122,8 +124,26 @@ def test_lift_is_a_ratio_of_shares():
 
 def test_token_centres():
     mask = np.zeros(1000, bool)
-    mask[4:13] = True                                           # the middle of tokens 0 (4) and 1 (12)
-    assert np.flatnonzero(size_traces.at_token_centres(mask, 125)).tolist() == [0, 1]
+    mask[8:17] = True                                           # tokens 1 (8) and 2 (16), and no longer 0 (0)
+    assert np.flatnonzero(size_traces.at_token_centres(mask, 125)).tolist() == [1, 2]
+    assert size_traces.at_token_centres(mask, 63).tolist() == [False, True] + [False] * 61
+
+
+def test_tokens_stand_where_a_spike_moves_them_most():
+    local = dict(profile("smoke").network) | {"pattern": ("L", "L", "L", "L")}         # attention would carry the spike everywhere
+    with scoped_seed(0):
+        model = build_model("inception_former", SIGNAL, 9, **local).eval()
+    features = [model.forward_features(torch.zeros(1, 12, 1000))]
+    for sample in (160, 480):
+        x = torch.zeros(1, 12, 1000)
+        x[..., sample] = 50
+        with torch.no_grad():
+            features.append(model.forward_features(x))
+        moved = (features[-1] - features[0]).abs().sum(dim=1)[0]
+        on_the_spike = np.arange(1000) == sample
+        token, = np.flatnonzero(size_traces.at_token_centres(on_the_spike, moved.shape[-1]))
+        around = moved[token - 3:token + 4]
+        assert (torch.arange(-3.0, 4) @ around / around.sum()).abs() < 0.3    # half a token late would be 0.5
 
 
 def test_the_record_shown_has_two_premature_beats_and_nothing_else():
