@@ -24,6 +24,15 @@ def measure(effort: Effort, folder: Path) -> list[Row]:
     return [row for n_tokens in (TOKENS[:2] if effort.quick else TOKENS) for row in _at(n_tokens, effort)]
 
 
+def curves(rows: list[Row]) -> dict[str, dict[int, Row]]:
+    """The suite's rows by mechanism and length."""
+    found: dict[str, dict[int, Row]] = {}
+    for row in rows:
+        name, _, tokens = row.name.partition(" at ")
+        found.setdefault(name, {})[int(tokens.split()[0])] = row
+    return found
+
+
 def _at(n_tokens: int, effort: Effort) -> list[Row]:
     with scoped_seed(0):
         layers = {name: mechanism(DIM, HEADS).eval() for name, mechanism in ATTENTIONS.items()}

@@ -31,9 +31,7 @@ class Absent(Exception):
 
 def peer(name: str) -> ModuleType:
     """The imported module of that name, also from the folder in ECGSTUDY_PEERS; Absent where it cannot be had."""
-    folder = os.environ.get("ECGSTUDY_PEERS", "")
-    if folder and folder not in sys.path:
-        sys.path.append(folder)         # last, so that it hides nothing of the environment
+    _reach()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -53,8 +51,15 @@ def torch_ecg_network(cnn: str, n_leads: int, n_classes: int) -> nn.Module:
     return peer("torch_ecg.models.ecg_crnn").ECG_CRNN(classes=classes, n_leads=n_leads, config=config)
 
 
+def _reach() -> None:
+    folder = os.environ.get("ECGSTUDY_PEERS", "")
+    if folder and folder not in sys.path:
+        sys.path.append(folder)         # last, so that it hides nothing of the environment
+
+
 def versions() -> dict[str, str]:
     """Versions of the libraries and peers that a number depends on; "absent" for what is not here."""
+    _reach()
     found = {}
     for name in VERSIONED:
         try:

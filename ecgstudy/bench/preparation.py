@@ -7,7 +7,7 @@ and the FFT's `resample`, whose brick wall rings and wraps round the ends. Where
 
 from __future__ import annotations
 
-import shutil
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +40,12 @@ def measure(effort: Effort, folder: Path) -> list[Row]:
 
 def pace(form: str, dataset: str, folder: Path, effort: Effort) -> list[Row]:
     """The recordings in `folder` prepared by the study and both obvious ways: one row a resampler."""
-    home = folder.parent / f"home-{folder.name}"
-    prepared = prepare(dataset, source=folder, home=home)
+    homes = (folder.parent / f"home-{folder.name}-{n}" for n in itertools.count())     # a new one each time: what is prepared is kept
+    prepared = prepare(dataset, source=folder, home=next(homes))
     paths, ours = _paths(folder, prepared), np.array(prepared.signals)
 
     def own() -> None:
-        shutil.rmtree(home)
-        prepare(dataset, source=folder, home=home)
+        prepare(dataset, source=folder, home=next(homes))
 
     ways = {"wfdb + resample_poly": ObviousWay(_by_poly), "wfdb + FFT resample": ObviousWay(_by_fft)}
     found = interleave({"ours": own, **{name: lambda way=way: way(paths) for name, way in ways.items()}}, effort,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cProfile
 import pstats
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,9 +34,18 @@ def by_function(call: Callable[[], object]) -> Shares:
         profiler.runcall(call)
     times: dict[str, float] = {}
     for (path, _line, name), (_calls, _recursive, own, _total, _callers) in pstats.Stats(profiler).stats.items():
-        told = name if path == "~" else f"{Path(path).stem}.{name}"
+        told = _builtin(name) if path == "~" else f"{Path(path).stem}.{name}"
         times[told] = times.get(told, 0.0) + own
     return shares(times)
+
+
+def _builtin(name: str) -> str:
+    """A function of C without what the profiler writes round its name.
+
+    >>> _builtin("<built-in method posix.fsync>"), _builtin("<method 'read' of '_io.BufferedReader' objects>")
+    ('posix.fsync', 'read of _io.BufferedReader')
+    """
+    return re.sub(r"^<(built-in )?(method )?|( objects)?>$|'", "", name)
 
 
 def shares(times: dict[str, float], lines: int = LINES) -> Shares:
