@@ -76,13 +76,12 @@ def interleave(calls: Mapping[str, Callable[[], object]], effort: Effort, *, dev
     """Time each call once a round, the first of a round moving on by one each time, after one untimed call of each.
 
     least: seconds of the clock that one timing should last; a faster call is repeated and the mean taken, always as often. Garbage is
-    collected before, not during, a timing.
+    collected between rounds and not within one.
     """
     names, wall = list(calls), device is not None and device.type == "cuda"
     clock = time.perf_counter if wall or effort.clock == "wall" else time.process_time
 
     def timed(name: str, repeats: int) -> float:
-        gc.collect()
         began = clock()
         for _ in range(repeats):
             calls[name]()
@@ -90,7 +89,7 @@ def interleave(calls: Mapping[str, Callable[[], object]], effort: Effort, *, dev
             torch.cuda.synchronize(device)
         return (clock() - began) / repeats
 
-    with _threads(effort), progress(total=len(names) * (effort.rounds + 1), desc=desc, unit="timing") as bar:
+    with _threads(effort), _uncollected(), progress(total=len(names) * (effort.rounds + 1), desc=desc, unit="timing") as bar:
         repeats = {}
         for name in names:
             calls[name]()
@@ -98,10 +97,23 @@ def interleave(calls: Mapping[str, Callable[[], object]], effort: Effort, *, dev
             bar.update()
         seconds = {name: np.empty(effort.rounds) for name in names}
         for turn in range(effort.rounds):
+            gc.collect()
             for name in names[turn % len(names):] + names[:turn % len(names)]:
                 seconds[name][turn] = timed(name, repeats[name])
                 bar.update()
     return Rounds(seconds)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection of its own accord inside the block: it would fall on whoever is measured."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 @contextmanager

@@ -85,8 +85,8 @@ def what_was_measured(page: SpeedPage) -> str:
 
 def target_table(page: SpeedPage) -> Styler:
     """What was promised, what was found, and whether the one meets the other."""
-    lines = [{"suite": row.suite, "what": row.name, "beside": row.peer_name, "ratio": number(row.ratio.median), "quartiles": quartiles(row),
-              "which is": row.meaning, "target": promise(row), "met": "yes" if row.met else "no"} for row in page.judged() if row.ratio]
+    lines = [{"suite": row.suite, "what": row.name, "beside": row.peer_name, "ratio": f"{row.ratio.median:.4g}",
+              "quartiles": quartiles(row), "which is": row.meaning, "target": promise(row), "met": "yes" if row.met else "no"} for row in page.judged() if row.ratio]
     return tables.style(pd.DataFrame(lines), "Every target of the suites: the median ratio over rounds, its quartiles, and whether the "
                                              "median meets the target.")
 
@@ -103,7 +103,7 @@ def row_table(page: SpeedPage) -> Styler:
 
 
 def quartiles(row: Row) -> str:
-    return f"{number(row.ratio.low)} – {number(row.ratio.high)}"
+    return f"{row.ratio.low:.4g} – {row.ratio.high:.4g}"
 
 
 # -- in words -----------------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def _targets(page: SpeedPage) -> str:
     judged = [row for row in page.judged() if row.met is not None]
     if not judged:
         return "**Targets.** None of the suites shown has one."
-    missed = [f"{row.suite}, {row.name}: {number(row.ratio.median)} where {promise(row)} was asked"
+    missed = [f"{row.suite}, {row.name}: {row.ratio.median:.4g} where {promise(row)} was asked"
               + (f" (most time: {_largest(row)})" if row.profile else "") for row in page.missed()]
     close = [row.name for row in judged if row.ratio.low <= row.target <= row.ratio.high]
     text = f"**Targets.** {len(judged) - len(missed)} of {len(judged)} are met."
