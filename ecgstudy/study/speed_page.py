@@ -86,7 +86,8 @@ def what_was_measured(page: SpeedPage) -> str:
 def target_table(page: SpeedPage) -> Styler:
     """What was promised, what was found, and whether the one meets the other."""
     lines = [{"suite": row.suite, "what": row.name, "beside": row.peer_name, "ratio": f"{row.ratio.median:.4g}",
-              "quartiles": quartiles(row), "which is": row.meaning, "target": promise(row), "met": "yes" if row.met else "no"} for row in page.judged() if row.ratio]
+              "quartiles": quartiles(row), "which is": row.meaning, "target": promise(row),
+              "met": "yes" if row.met else "no"} for row in page.judged() if row.ratio]
     return tables.style(pd.DataFrame(lines), "Every target of the suites: the median ratio over rounds, its quartiles, and whether the "
                                              "median meets the target.")
 
