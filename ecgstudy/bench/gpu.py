@@ -9,12 +9,11 @@ import torch
 from ecgstudy.bench import roofline
 from ecgstudy.bench.rounds import Effort, interleave
 from ecgstudy.bench.rows import Row
-from ecgstudy.bench.training import PASSES, SIGNAL, Data, base_pair, our_step, plain_step, recipe
+from ecgstudy.bench.training import PASSES, PTBXL_TRAINING, SIGNAL, Data, base_pair, our_step, plain_step, recipe
 from ecgstudy.study.complexity import macs
 from ecgstudy.study.profiles import profile
 
 BATCHES = (64, 256, 1024)       # the recipe's own, and two for throughput
-PTBXL_TRAINING = 17_418         # records of folds 1 to 8 in version 1.0.3
 NOT_HERE = "not measured here: this machine has no CUDA device"
 
 

@@ -21,18 +21,21 @@ from ecgstudy.bench.rows import Row
 from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.study.complexity import macs
 from ecgstudy.study.profiles import profile, supervised
+from ecgstudy.train.acceleration import accelerated
 from ecgstudy.train.experiment import Experiment
 from ecgstudy.train.feed import Feed, fit_scaling
-from ecgstudy.train.loop import Progress, step
+from ecgstudy.train.loop import n_steps
 from ecgstudy.train.objectives import objective_of
 from ecgstudy.train.optim import make_optimizer
 from ecgstudy.train.seeds import scoped_seed
+from ecgstudy.train.step import update
 
 SIGNAL, N_CLASSES = SignalSpec(12, 1000, 100), 9
 FASTER_THAN_PLAIN, SHARE_OF_PRODUCT = 1.3, 0.7
 PASSES = 3                      # a step multiplies as much as three forward passes: one forward, two backward
 FAMILIES = (("resnet18", {}, "resnet_18"), ("xresnet1d", {"depth": 50}, "resnet_50"))       # ours, its settings, torch_ecg's
 CPU = torch.device("cpu")
+PTBXL_TRAINING = 17_418         # records of folds 1 to 8 in version 1.0.3
 BATCH, QUICK_BATCH = 8, 32      # records a step of the full and of the quick network
 
 
@@ -63,15 +66,18 @@ class Data:
 
 def our_step(model: nn.Module, experiment: Experiment, feed: Feed, batch_size: int,
              device: torch.device = CPU) -> Callable[[], object]:
-    """One step of the study's own loop, batch and update, as a call that goes through the records again and again."""
+    """One step of the study's own loop, batch and update, as a call that goes through the records again and again.
+
+    On a GPU the network takes the form that the loop would choose for a whole run on PTB-XL.
+    """
     model.to(device).train()
-    optimizer, objective, at = make_optimizer(model, experiment), objective_of(experiment), Progress()
+    optimizer, objective = make_optimizer(model, experiment), objective_of(experiment)
+    network = accelerated(model, experiment, objective, feed, device, n_steps(experiment, PTBXL_TRAINING))
     generator = torch.Generator().manual_seed(0)
 
     def call() -> None:
         index = torch.randint(len(feed), (batch_size,), generator=generator)
-        step(model, optimizer, objective, feed.batch(index), experiment, at, device)
-        at.step += 1
+        update(network, optimizer, objective, feed.batch(index), generator, experiment, device)
 
     return call
 
