@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from ecgstudy.study import tables
 from ecgstudy.study.notebooks import declared_parameters, find_notebook, refuse_unknown
 
 NAME = "17_speed"
+CLOCK_WORDS = {"processor": "processor time of one thread, which other programs on the machine do not enter",
+               "wall": "seconds by the wall, all threads"}
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,29 @@ def ask(namespace: Mapping[str, Any]) -> SpeedPage:
 
 
 def what_was_measured(page: SpeedPage) -> str:
-    """Machine, versions, load and effort, as Markdown."""
+    """Machine, versions, load and effort, as Markdown; suites that were measured apart may differ in them."""
     told = page.found.machine
-    effort, library = told["effort"], told["versions"]
-    clock = ("processor time of one thread, which other programs on the machine do not enter" if effort["clock"] == "processor" else
-             "seconds by the wall, all threads")
-    peers = ", ".join(f"{name} {library[name]}" for name in ("wfdb", "torch-ecg", "neurokit2") if library[name] != "absent")
-    return (f"**This page:** measured on {told['date']} at commit `{told['commit'] or 'unknown'}` on {told['device_name']}, "
-            f"{told['cores']} cores, load {told['load'][0]:g} before and {told['load'][1]:g} after; torch {told['torch']}, "
-            f"numpy {library['numpy']}, scipy {library['scipy']}; peers: {peers or 'none at hand'}. Up to {effort['rounds']} interleaved "
-            f"rounds; the clock is {clock}.")
+    here = {row.suite for row in page.found.rows}
+    parts = [each for name, each in told.get("suites", {}).items() if name in here] or [told]
+    rounds, loads = ([f"{value:g}" for value in sorted({min(values), max(values)})] for values in
+                     ([each["effort"]["rounds"] for each in parts], [load for each in parts for load in each["load"]]))
+    small = sorted(name for name, each in told.get("suites", {}).items() if name in here and each["effort"]["quick"])
+    clocks = {each["effort"]["clock"] for each in parts}
+    clock = " and ".join(CLOCK_WORDS[name] for name in sorted(clocks))
+    library = {name: version for each in parts for name, version in each["versions"].items() if version != "absent"}
+    peers = ", ".join(f"{name} {library[name]}" for name in ("wfdb", "torch-ecg", "neurokit2") if name in library)
+    text = (f"**This page:** measured on {_days(parts)} at commit {_commits(parts)} on {told['device_name']}, {told['cores']} cores, under a "
+            f"load of {' to '.join(loads)}; torch {told['torch']}, numpy {library['numpy']}, scipy {library['scipy']}; peers: "
+            f"{peers or 'none at hand'}. {' to '.join(rounds)} interleaved rounds; the clock is {clock}.")
+    return text + (f" At small sizes only: {', '.join(small)}." if small else "")
+
+
+def _days(parts: Sequence[Mapping[str, Any]]) -> str:
+    return " to ".join(sorted({min(each["date"] for each in parts), max(each["date"] for each in parts)}))
+
+
+def _commits(parts: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(dict.fromkeys(f"`{each['commit'] or 'unknown'}`" for each in parts))
 
 
 def target_table(page: SpeedPage) -> Styler:
