@@ -84,8 +84,8 @@ def what_was_measured(page: SpeedPage) -> str:
     clock = " and ".join(CLOCK_WORDS[name] for name in sorted(clocks))
     library = {name: version for each in parts for name, version in each["versions"].items() if version != "absent"}
     peers = ", ".join(f"{name} {library[name]}" for name in ("wfdb", "torch-ecg", "neurokit2") if name in library)
-    text = (f"**This page:** measured on {_days(parts)} at commit {_commits(parts)} on {told['device_name']}, {told['cores']} cores, under a "
-            f"load of {' to '.join(loads)}; torch {told['torch']}, numpy {library['numpy']}, scipy {library['scipy']}; peers: "
+    text = (f"**This page:** measured on {_days(parts)} at commit {_commits(parts)} on {told['device_name']}, {told['cores']} cores, under "
+            f"a load of {' to '.join(loads)}; torch {told['torch']}, numpy {library['numpy']}, scipy {library['scipy']}; peers: "
             f"{peers or 'none at hand'}. {' to '.join(rounds)} interleaved rounds; the clock is {clock}.")
     return text + (f" At small sizes only: {', '.join(small)}." if small else "")
 

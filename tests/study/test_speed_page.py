@@ -99,7 +99,7 @@ def test_suites_that_were_measured_apart_are_told_apart(page):
                        "versions": MACHINE["versions"] | {"neurokit2": "0.3"}}
     mixed = Found("cpu-x", MACHINE | {"suites": {"training": MACHINE, "supply": quick}}, page.found.rows)
     told = speed_page.what_was_measured(SpeedPage(mixed, ()))
-    for part in ("2026-01-02 to 2026-02-03", "`abc`, `def`", "a load of 0.1 to 9", "3 to 5 interleaved rounds", "At small sizes only: supply.",
-                 "neurokit2 0.3", "by the wall", "one thread"):
+    for part in ("2026-01-02 to 2026-02-03", "`abc`, `def`", "a load of 0.1 to 9", "3 to 5 interleaved rounds",
+                 "At small sizes only: supply.", "neurokit2 0.3", "by the wall", "one thread"):
         assert part in told, part
     assert "small sizes" not in speed_page.what_was_measured(page)
