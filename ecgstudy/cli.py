@@ -90,6 +90,14 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("dataset", choices=RECORDED)
     _verb(data, "status", _status, "what is here, what is missing, how large it is")
 
+    bench = _verb(verbs, "bench", _bench, "measure this study's code beside named peers and beside the machine itself")
+    bench.add_argument("suites", nargs="*", metavar="SUITE", help="e.g. training (default: all)")
+    bench.add_argument("--rounds", type=int, default=7, help="interleaved rounds; medians count (default: 7)")
+    bench.add_argument("--quick", action="store_true", help="small sizes, for a look")
+    bench.add_argument("--clock", default="processor", help="processor: one thread's time, for a shared machine; wall: all threads")
+    bench.add_argument("--out", type=Path, metavar="FILE", help="keep the results as JSON, beside suites that it holds already")
+    bench.add_argument("--keep", action="store_true", help="the same, in this machine's file of book/benchmarks")
+
     _verb(verbs, "models", _models, "list the registered models")
     return top
 
@@ -220,6 +228,17 @@ def _status(options: argparse.Namespace) -> None:
                  f"not here; `python -m ecgstudy data fetch {name}`")
         size = f"{entry.recordings:,} recordings, about {entry.approximate_bytes / 1e6:,.0f} MB"
         print(f"{name:10} {entry.title}, {size}, {entry.license}: {where}")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from ecgstudy.bench import suites
+    from ecgstudy.bench.rounds import Effort
+    from ecgstudy.bench.rows import report
+
+    found = suites.run(options.suites, Effort(options.rounds, options.quick, options.clock))
+    print(report(list(found.rows)))
+    for path in filter(None, (options.out, suites.folder() / f"{found.kind}.json" if options.keep else None)):
+        print(f"kept in {suites.keep(found, path)}")
 
 
 def _models(options: argparse.Namespace) -> None:

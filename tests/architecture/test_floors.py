@@ -14,7 +14,8 @@ MODULES = {".".join(("ecgstudy", *path.relative_to(PACKAGE).with_suffix("").part
            for path in sorted(PACKAGE.rglob("*.py"))}
 FLOORS = {
     "": 0, "_trace": 0, "errors": 0, "files": 0, "leads": 0, "signal": 0, "progress": 0,
-    "data": 1, "layers": 1, "models": 2, "train": 3, "evaluate": 3, "explain": 4, "study": 4, "cli": 5, "book": 5, "__main__": 5,
+    "data": 1, "layers": 1, "models": 2, "train": 3, "evaluate": 3, "explain": 4, "study": 4, "bench": 4,
+    "cli": 5, "book": 5, "__main__": 5,
 }
 TRAINING_FLOOR = 3
 TRAINING_LIBRARIES = {"torch", "numpy", "scipy", "sklearn", "pandas", "safetensors"}
