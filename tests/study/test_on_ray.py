@@ -58,7 +58,7 @@ def test_the_study_s_own_errors_are_values_that_ray_does_not_try_again(tiny, exp
 
 
 def add_machine(cluster):
-    """Ray gives a machine fifteen seconds to start its agents, which no setting changes; a busy computer may miss it, and is asked again."""
+    """Ray gives a machine fifteen seconds to start its agents, which no setting changes; a busy computer may miss it and is asked again."""
     for _ in range(3):
         try:
             return cluster.add_node(**SMALL)
