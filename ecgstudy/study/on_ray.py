@@ -35,6 +35,7 @@ def connected(where: str) -> Iterator[Engine]:
         import ray
     except ImportError:
         raise ConfigurationError("ray is not installed; `pip install 'ecgstudy[ray]'`, or leave --on out to run on this machine") from None
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")       # a cluster that is started here reports to nobody
     ours = not ray.is_initialized()
     if ours:
         here = where == "ray" and "RAY_ADDRESS" not in os.environ

@@ -57,44 +57,33 @@ def test_the_study_s_own_errors_are_values_that_ray_does_not_try_again(tiny, exp
     assert isinstance(given, RunError)
 
 
-@pytest.fixture
-def patient_ray(monkeypatch):
-    """Ray, which gives a machine half a minute to come up; a busy computer needs more for two, so each is waited for longer."""
-    ray = pytest.importorskip("ray")
-    from ray._private import services
-
-    real = services.get_node
-
-    def get_node(*asked):
-        until = time.monotonic() + 120
-        while True:
-            try:
-                return real(*asked)
-            except RuntimeError:
-                if time.monotonic() >= until:
-                    raise
-                time.sleep(0.2)
-
-    monkeypatch.setattr(services, "get_node", get_node)
-    monkeypatch.setenv("RAY_agent_register_timeout_ms", "120000")
-    monkeypatch.setenv("PYTHONPATH", str(files.repository()))
-    return ray
+def add_machine(cluster):
+    """Ray gives a machine fifteen seconds to start its agents, which no setting changes; a busy computer may miss it and is asked again."""
+    for _ in range(3):
+        try:
+            return cluster.add_node(**SMALL)
+        except Exception as error:      # Ray raises no narrower kind
+            if "timed out during startup" not in str(error):
+                raise
+    pytest.skip("this computer is too busy for Ray to start a machine on it")
 
 
-def test_a_machine_killed_in_the_middle_costs_nothing(tiny, experiment, tmp_path, monkeypatch, patient_ray):
+def test_a_machine_killed_in_the_middle_costs_nothing(tiny, experiment, tmp_path, monkeypatch):
     """The second of two machines of one core is killed once both have a checkpoint; the first makes the rest of the plan."""
+    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    ray = patient_ray
     plan = [dataclasses.replace(experiment, epochs=12, patience=12, n_training=32, seed=seed) for seed in range(3)]
     with one_thread():
         undisturbed = sweep(plan, tiny, workers=1).finished
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(files.repository()))
     monkeypatch.setenv("ECGSTUDY_RUNS", str(tmp_path / "shared"))
     cluster, killed = Cluster(), []
     try:
-        cluster.add_node(**SMALL)
+        add_machine(cluster)
         ray.init(address=cluster.address, log_to_driver=False)
-        second = cluster.add_node(**SMALL)
+        second = add_machine(cluster)
 
         def kill():
             while len(list(runs.folder().glob("*/checkpoint.pt"))) < 2:
