@@ -23,7 +23,7 @@
 #
 # whose last term is attention alone: every token meets every other. Three counted lengths give the three numbers exactly.
 #
-# **Prediction, before looking.** Expect preparing to hold no more memory for ten times the records, because each block is on disk before the next is
+# **Prediction, before looking.** Expect preparing to hold hardly more memory for ten times the records, because each block is on disk before the next is
 # read. Expect training on one core to cost hundreds of times what preparing does. Expect the square in {eq}`eq-scale-length` to be harmless over ten seconds, and
 # out of the question over a day.
 
@@ -60,9 +60,10 @@ scale.prediction_table(rates)
 
 # %% [markdown]
 # What is left of the growth is the table (patient, fold, age, sex, statements), which stays in memory while it is short against the signals.
+# Reading published files also keeps the headers that were read last, a bounded number of them.
 
 # %% mystnb={"figure": {"name": "fig-scale-streaming", "caption": "Preparing, over the number of records. Marks: measured, each size in a process of its own. Dashed: the line through them, on to the number of records that this page asks for (dotted)."}, "image": {"alt": "Two plots over the number of records on logarithmic axes. Above, bytes on disk rise in proportion while the memory of the process stays almost level; below, processor time rises in proportion."}}
-figures.closed(scale_figures.streaming_figure(rates, "Preparing streams: the disk fills, the memory does not"))
+figures.closed(scale_figures.streaming_figure(rates, "Preparing: the disk fills, the memory holds the table"))
 
 # %% [markdown]
 # ## A million records
@@ -104,7 +105,7 @@ Markdown(scale.in_words(rates, law, n_training))
 # simulated records; reading from a slow disk or over a network adds waiting that is not in it. The hours on a GPU rest on one assumed number, and money on
 # assumed prices: change them at the top of the page.
 #
-# **What cannot.** That a million records would be worth it: nothing here says how a score grows with records. Nor that training stays fed: batches are drawn
-# from an array in memory, which then has to hold all that the first table of costs keeps on disk.
+# **What cannot.** That a million records would be worth it: nothing here says how a score grows with records. Nor that training stays fed: records
+# that do not fit into the device's memory are read from disk, batch by batch, and how fast that is was not measured here.
 #
 # **What would settle it.** The training step of this page on a real card, in the same table as its assumed speed.

@@ -97,7 +97,8 @@ def ask(parameters: Mapping[str, Any]) -> Rates:
     by_form = {form: tuple(each for each in measured if each.form == form) for form in SIZES}
     if any(len(each) < 2 for each in by_form.values()) or "training" not in found:
         raise DataError(f"{stored()} lacks sizes; measure them with `python -m ecgstudy.study.streaming`")
-    run_bytes = _run_bytes(ledger.folder())
+    if not (run_bytes := _run_bytes(ledger.folder())):
+        raise DataError(f"{ledger.folder()} holds no finished run, whose size this page multiplies; check the results out again")
     return Rates(**{name: parameters[name] for name in names}, streamed=by_form["simulator"], published=by_form["published"],
                  training_seconds=found["training"]["cpu_seconds_per_record"], run_bytes=statistics.fmean(run_bytes),
                  n_ledger=len(run_bytes), machine=found["machine"])

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ecgstudy import files
 from ecgstudy.errors import ConfigurationError, DataError, RunError
 from ecgstudy.study import scale, streaming
 from ecgstudy.study.scale import Cost
@@ -20,7 +21,9 @@ def law():
 
 
 @pytest.fixture
-def rates():
+def rates(monkeypatch):
+    """From what is committed."""
+    monkeypatch.setattr("ecgstudy.study.ledger.folder", lambda: files.repository() / "book" / "results")
     return scale.ask(ASKED)
 
 
@@ -81,6 +84,11 @@ def test_sentences_carry_the_tables_numbers(rates, law):
 def test_a_number_that_is_none_is_refused(name, value):
     with pytest.raises(ConfigurationError, match=f"{name} is {value!r}; it must be a number above 0"):
         scale.ask(ASKED | {name: value})
+
+
+def test_an_empty_ledger_is_told():
+    with pytest.raises(DataError, match="holds no finished run"):
+        scale.ask(ASKED)
 
 
 def test_missing_measurements_name_their_command(tmp_path, monkeypatch):
