@@ -107,10 +107,12 @@ class Found:
                                    "claim is not about; they say which way things lie, and refute nothing."
                             ).set_table_attributes('class="dataframe study wraps"')
 
-    def table(self, group: Sequence[Verdict], whose: bool = False) -> Styler | str:
+    def table(self, group: Sequence[Verdict], whose: bool = False) -> Any:
         """Each claim of a group with its verdict, what is printed, what was measured and where. whose: name the source in the row."""
         if not group:
-            return "No claim of this kind was asked for."
+            from IPython.display import Markdown
+
+            return Markdown("No claim of this kind was asked for.")
         lines = [({"source": html.escape(each.claim.whose)} if whose else {}) | _line(each) for each in group]
         styler = tables.style(pd.DataFrame(lines), "Measured: differences on the test fold in the metric that is named, mean over seeds "
                                                    "[95 % interval over patients]; in grey what is printed.")

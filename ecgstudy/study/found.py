@@ -187,6 +187,9 @@ def in_words(found: Comparison) -> str:
     first = rows[0].runs[0]
     seeds: Sequence[int] = sorted({len(row.runs) for row in rows})
     names = {run.experiment: readable(row.value) for row in rows for run in row.runs}
-    told = (f"{tables.describe_data(first)}. Shown are the {len(rows)} of {len(found.page.names)} networks with "
+    short = ("" if first.experiment.profile == "full" else " They are narrow networks after a few epochs on part of the records, and their "
+             "order need not hold at full size.")
+    told = (f"**What cannot be concluded.** Intervals over patients do not hold the luck of a seed, and where they overlap the picture "
+            f"ranks nothing.{short}\n\n{tables.describe_data(first)}. Shown are the {len(rows)} of {len(found.page.names)} networks with "
             f"{' to '.join(map(str, seeds))} seed{'s' * (seeds != [1])}; [page 15](15_benchmark.ipynb) has them all.")
     return told + "\n\n" + provenance([run for row in rows for run in row.runs], names)

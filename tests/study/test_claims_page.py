@@ -7,7 +7,7 @@ import re
 import pytest
 
 from ecgstudy import files
-from ecgstudy.errors import ConfigurationError, DataError
+from ecgstudy.errors import ConfigurationError, DataError, StudyError
 from ecgstudy.study import claims_page, found, ledger
 from ecgstudy.study.claim_verdicts import MET, NOT_COMPARABLE, NOT_MET, NOT_RUN, UNTOLD, Evidence, Place, Verdict
 from ecgstudy.study.claims import Better, Claim, Number, claims
@@ -98,6 +98,13 @@ def test_an_answer_is_found_by_how_it_begins():
     assert found.answer(found.Asked("x", "?", r"\*\*Second"), page) == "Yes, it is."
     with pytest.raises(DataError, match="no paragraph that begins"):
         found.answer(found.Asked("x", "?", r"\*\*Third"), page)
+
+
+@pytest.mark.parametrize("change, complaint", [({"profile": "smoke"}, "holds no run of page 15 for ptbxl"), ({"dataset": "ptb"}, "ptbxl"),
+                                               ({"profil": "quick"}, "profile")])
+def test_the_landing_page_refuses_what_it_cannot_show(change, complaint):
+    with pytest.raises(StudyError, match=complaint):
+        found.ask({"dataset": "ptbxl", "task": "", "profile": "auto"} | change)
 
 
 def kept_front() -> dict:
