@@ -28,6 +28,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 REMOVED = (re.compile(r"\s*<script>const THEBE_JS_URL[^<]*</script>"), re.compile(r'\s*<script[^>]*sphinx-thebe\.js[^>]*></script>'),
            re.compile(r'\s*<link[^>]*sphinx-thebe\.css[^>]*/?>'), re.compile(r' role="doc-biblioentry"'),
            re.compile(r'(?<=<div) role="list"(?= class="citation-list")'))
+INLINE = re.compile(r'(<span class="math notranslate nohighlight")>(\\\([^<]*\\\))')
+SILENT = re.compile(r"\\(?:left|right|[bB]igg?[lr]?|math\w+|text\w*|operatorname|hat|bar|tilde|vec|[,;!:()])")
+RELATION = re.compile(r"\\(?:neq?|leq?|geq?|in|to|times|approx|sim|cdot|pm|mapsto|ll|gg)(?![a-zA-Z])|[=<>+]|-")
+RAISED = re.compile(r"[_^](\{[^{}]*\}|\\?\w)")         # an index or an exponent
 GREY, MUTED = re.compile(r"color:\s*#8a8a8a"), "color: var(--pst-color-text-muted)"
 
 
@@ -43,6 +47,7 @@ def finish(site: Path) -> None:
         mended = with_sizes(text, lambda source, folder=page.parent: folder / unquote(source))
         for superfluous in REMOVED:
             mended = superfluous.sub("", mended)
+        mended = INLINE.sub(lambda math: f'{math[1]} style="--drawn: {drawn_width(escapes.unescape(math[2])):.2f}em">{math[2]}', mended)
         mended = GREY.sub(MUTED, mended)
         if mended != text:
             files.write_text(page, mended)
@@ -69,6 +74,16 @@ def with_sizes(text: str, locate: Callable[[str], Path]) -> str:
         return f'<img width="{size[0]}" height="{size[1]}"{later} decoding="async"{tag[len("<img"):]}'
 
     return IMAGE.sub(sized, text)
+
+
+def drawn_width(tex: str) -> float:
+    """About how wide an inline formula will be drawn, in em: its place until then, so that the lines around it do not break anew."""
+    shown = SILENT.sub("", tex)
+    small = sum(len(re.sub(r"\\\w+", "x", part).replace(" ", "").strip("{}")) for part in RAISED.findall(shown))
+    shown = RAISED.sub("", shown)
+    relations = len(RELATION.findall(shown))
+    signs = re.sub(r"[\s{}]", "", re.sub(r"\\[a-zA-Z]+", "x", RELATION.sub("", shown)))
+    return 0.6 * len(signs) + 0.37 * sum(sign.isupper() for sign in signs) + 0.5 * small + 1.5 * relations
 
 
 def attribute(tag: str, name: str) -> str:

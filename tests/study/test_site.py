@@ -96,3 +96,11 @@ def test_a_browser_that_fails_is_told(built, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(ConfigurationError, match="no display"):
         site.print_page(built, "01", tmp_path / "x.pdf")
+
+
+def test_an_inline_formula_keeps_about_its_drawn_width():
+    """Widths in em as drawn by MathJax 3 in the book."""
+    drawn = {r"f": 0.70, r"i \ne j": 2.66, r"\mathcal P": 0.93, r"A_c": 1.45, r"M(M-1)/2": 7.13, r"\gamma = \alpha = 1": 5.54,
+             r"\beta = 0.8": 4.04}
+    for tex, width in drawn.items():
+        assert site.drawn_width(rf"\({tex}\)") == pytest.approx(width, rel=0.3), tex
