@@ -87,7 +87,7 @@ figures.closed(speed_figures.attention_figure(page.found.of("attention"), "One a
 #
 # For each target that is missed: the operators, functions or imports that the time is spent in, largest first.
 
-# %% mystnb={"figure": {"name": "fig-speed-profile", "caption": "Own time of operators and functions in what missed its target, as a share of the whole."}, "image": {"alt": "Horizontal bars of time shares, one panel for each missed target."}}
+# %% mystnb={"figure": {"name": "fig-speed-profile", "caption": "Own time of operators and functions in what missed its target, as a share of the whole; for a page that is run again, of the time that its imports take."}, "image": {"alt": "Horizontal bars of time shares, one panel for each missed target."}}
 figures.closed(speed_figures.profile_figure(page.missed(), "Where the time of missed targets goes"))
 
 # %% [markdown]

@@ -64,10 +64,10 @@ def _against_loaders(data: Data, folder: Path, effort: Effort) -> list[Row]:
 
     calls = {"ours": ours, "memory": lambda: next(in_memory), "files": lambda: next(from_files), "copy": copy}
     found = interleave(calls, effort, least=0.01 if effort.quick else 0.1, desc="batches")
-    peers = (("memory", "DataLoader over records in memory"), ("files", "DataLoader over wfdb.rdrecord"))
-    rows = [Row("supply", f"a batch of {BATCH} against {told}", "batches/s", 1 / found.median("ours"), told, 1 / found.median(name),
-                found.ratio("ours", name)) for name, told in peers]
-    return [*rows, Row("supply", f"a batch of {BATCH} against a plain copy", "batches/s", 1 / found.median("ours"),
+    peers = (("memory", "from memory", "DataLoader over the same array"), ("files", "from files", "DataLoader over wfdb.rdrecord"))
+    rows = [Row("supply", f"a batch of {BATCH}, theirs {where}", "batches/s", 1 / found.median("ours"), told, 1 / found.median(name),
+                found.ratio("ours", name)) for name, where, told in peers]
+    return [*rows, Row("supply", f"a batch of {BATCH}, a plain copy", "batches/s", 1 / found.median("ours"),
                        "the same records copied as float32, unscaled", 1 / found.median("copy"), found.ratio("ours", "copy"),
                        "share of the limit", note="ours reads int16, converts and scales")]
 

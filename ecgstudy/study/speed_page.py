@@ -60,7 +60,7 @@ def ask(namespace: Mapping[str, Any]) -> SpeedPage:
     if not isinstance(given["measure"], bool):
         raise ConfigurationError(f"measure is {given['measure']!r}; it must be True or False")
     effort = Effort(given["rounds"], quick=True)
-    kept = {path.stem: path for path in sorted(suites.folder().glob("*.json"))}
+    kept = {path.stem: path for path in sorted(suites.folder().glob("*.json")) if path.stem.startswith(("cpu-", "cuda-"))}
     gpu = tuple(row for name, path in kept.items() if name.startswith("cuda") for row in suites.read(path).of("gpu") if row.ours)
     if given["measure"]:
         return SpeedPage(suites.run(chosen, effort), gpu)
