@@ -8,13 +8,14 @@ import pytest
 
 from ecgstudy import files
 from ecgstudy.errors import ConfigurationError, DataError, StudyError
-from ecgstudy.study import claims_page, found, ledger
+from ecgstudy.study import claims_page, found
 from ecgstudy.study.claim_verdicts import MET, NOT_COMPARABLE, NOT_MET, NOT_RUN, UNTOLD, Evidence, Place, Verdict
 from ecgstudy.study.claims import Better, Claim, Number, claims
 from ecgstudy.study.notebooks import read_notebook
 from ecgstudy.study.pages import FRONT, Book, picture_of
 from ecgstudy.study.profiles import profile
 from ecgstudy.study.variants import axis
+from ecgstudy.train.experiment import Experiment
 
 ROOT = files.repository()
 QUICK, FULL = Place("ptbxl", "nine", "quick"), Place("cpsc", "nine", "full")
@@ -132,9 +133,9 @@ def test_the_kept_picture_stands_on_the_ledgers_runs():
     size = "full" if ", full profile" in text else "quick"
     plan = axis("benchmark").experiments("ptbxl", "nine", profile(size), (), profile("full").seeds)
     held: dict[str, set[str]] = {}
-    for path in ledger.folder().glob("ptbxl-nine-*.json"):
+    for path in (ROOT / "book" / "results").glob("ptbxl-nine-*.json"):
         stated = json.loads(path.read_text(encoding="utf-8"))
-        experiment = ledger.Experiment.from_json(stated["experiment"])
+        experiment = Experiment.from_json(stated["experiment"])
         if experiment in plan:
             held.setdefault(plan[experiment], set()).add(stated["key"][:12])
     assert shown == set().union(*(keys for keys in held.values() if len(keys) >= 3)), AGAIN
