@@ -31,6 +31,7 @@ ALLOWED = {
     ("README", "3.11 or"): "a version of Python",
     ("README", "2.0."): "the name of a licence",
     ("changelog", "0.1 (not"): "a version of the book",
+    ("extending", "120 records,"): "how many records the example simulates, a setting",
     ("08_stacking", "0.5 to"): "where the lowest band begins; its unit stands after the other end",
     ("12_self_supervised", "100 per"): "the shares of labels that the page sets",
     ("cpc_ssl", "100 per"): "the shares of labels that the page sets",
@@ -67,7 +68,7 @@ def texts() -> list[tuple[str, str]]:
 
 def sentences(text: str) -> list[str]:
     """The sentences of a Markdown text, rows of tables and items of lists each one; formulas and code are taken out, citations stay."""
-    marked = CITED.sub(" CITED ", text)
+    marked = re.sub(r"\{[a-z:]+\}`", "`", CITED.sub(" CITED ", text))
     plain = HIDDEN.sub(" ", marked)
     blocks = re.split(r"\n\s*\n|\n(?=\s*(?:[-*|#]|\d+\.)\s)", plain)
     return [re.sub(r"\s+", " ", part) for block in blocks for part in re.split(r"(?<=[.!?:])\s+(?=[A-Z*])", block)]
