@@ -61,7 +61,7 @@ speed_page.target_table(page)
 # To the right of 1 ours is faster. Networks of different make are compared by the products that they get done in a second, not by records, so that a
 # smaller network has no advantage.
 
-# %% mystnb={"figure": {"name": "fig-speed-ratios", "caption": "How many times as fast as its peer each part of the study is: the median over rounds, and the quartiles as a bar behind it. Each line names what was measured and, after the bar, the peer."}, "image": {"alt": "Dots on a logarithmic axis of ratios, one line for each comparison, with a vertical line at one and short marks at the targets."}}
+# %% mystnb={"figure": {"name": "fig-speed-ratios", "caption": "How many times as fast as its peer each part of the study is: the median over rounds, and the quartiles as a bar behind it. Each line names what was measured and, after the dash, the peer."}, "image": {"alt": "Dots on a logarithmic axis of ratios, one line for each comparison, with a vertical line at one and short marks at the targets."}}
 figures.closed(speed_figures.ratio_figure(page.against_peers(), "Beside peers, in the same rounds"))
 
 # %% [markdown]

@@ -17,7 +17,7 @@ from ecgstudy.study.figures import GREY, INK, MARKS, MEASURED, STYLE
 from ecgstudy.study.names import readable
 
 TARGET = "#b3541e"
-WIDTH = 7.5             # inches: names above their bars, so that the picture is still read on a phone
+WIDTH = 6.0             # inches: names above their bars, so that the picture is still read on a phone
 
 
 def ratio_figure(rows: Sequence[Row], title: str) -> Figure:
