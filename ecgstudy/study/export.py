@@ -36,9 +36,9 @@ from ecgstudy.train.device import one_thread
 from ecgstudy.train.feed import Scaling
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
-TOLERANCE = 1e-4            # largest difference of a logit between a file and its network
+TOLERANCE = 1e-4            # largest difference of a logit between a file and its network, in shares of the largest logit above 1
 CHECKED_BATCHES = (1, 5)
-OPSETS, OPSET = range(17, 21), 17
+OPSETS, OPSET = range(18, 21), 18
 OUTPUTS = ("logits", "probabilities")
 
 # torch has two ways into ONNX: a recording of one pass, quick and plain; and a translation of its exported program, which knows more
@@ -228,7 +228,8 @@ def expected(kept: Chosen, signals: np.ndarray) -> np.ndarray:
 
 
 def check(path: Path, kept: Chosen) -> float:
-    """The largest difference of a logit between a file and its network on simulated recordings, batches of one and of five.
+    """The largest difference of a logit between a file and its network on simulated recordings, batches of one and of five: as a share of
+    the largest logit where that is above 1, for rounding grows with it.
 
     RunError above TOLERANCE, where probabilities do not follow, or where the file does not run; it is then removed.
     """
@@ -238,10 +239,10 @@ def check(path: Path, kept: Chosen) -> float:
             signals = records(n, seed=n)
             wanted, (logits, probability) = expected(kept, signals), answer(signals)
             follows = _squashed(wanted, kept.experiment.labels.multilabel)
-            difference = float(np.abs(logits - wanted).max())
+            difference = float(np.abs(logits - wanted).max() / max(1.0, np.abs(wanted).max()))
             if not difference <= TOLERANCE or not np.abs(probability - follows).max() <= TOLERANCE:
-                raise RunError(f"{path.name} gives other outputs than {kept.name}: a logit differs by {difference:.2g} in a batch of {n}, "
-                               f"at most {TOLERANCE:g} is accepted; it was removed")
+                raise RunError(f"{path.name} gives other outputs than {kept.name}: a logit differs by {difference:.2g} (of the largest, or "
+                               f"of 1) in a batch of {n}, at most {TOLERANCE:g} is accepted; it was removed")
             largest = max(largest, difference)
         return largest
     except Exception as error:

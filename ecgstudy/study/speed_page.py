@@ -183,4 +183,6 @@ def _attention(page: SpeedPage) -> str:
 def _absent(page: SpeedPage) -> str:
     gone = [f"{row.suite}, {row.name}" for row in page.found.rows if row.skipped and row.suite != "gpu"]
     parts = [f"peers of {'; '.join(gone)}"] * bool(gone) + ["training on a GPU"] * (not page.gpu)
-    return f"**Not measured here:** {', '.join(parts)}." if parts else ""
+    gone = f" Not measured: {', '.join(parts)}." if parts else ""
+    return ("**What cannot be concluded.** One machine with its libraries was measured; another gives other ratios, and what is fast at a "
+            f"small size need not be at a large one.{gone}")

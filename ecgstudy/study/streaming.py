@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ecgstudy import files
+from ecgstudy.bench.recordings import write_ptbxl
 from ecgstudy.errors import RunError, require_known
-from ecgstudy.study.speed import write_ptbxl
 
 PTBXL_RECORDS = 21_800                  # PTB-XL, to the hundred
 # Straight from the simulator; and read from files in the form of PTB-XL's records100, which take longer to write than to read.

@@ -16,13 +16,14 @@ import pytest
 from recording_files import REAL, edit, heartbeat, needs_real, write_ptbxl, write_reference, write_wfdb
 from scipy.io import savemat
 
+from ecgstudy.bench import recordings
 from ecgstudy.data import prepare as prepare_module
 from ecgstudy.data.dataset import verify
 from ecgstudy.data.prepare import condition, prepare
 from ecgstudy.data.record import Record
 from ecgstudy.errors import ConfigurationError, DataError
 from ecgstudy.signal import resample
-from ecgstudy.study import speed, streaming
+from ecgstudy.study import streaming
 
 
 @pytest.fixture(autouse=True)
@@ -230,7 +231,7 @@ def test_memory_does_not_grow_with_the_records(tmp_path):
     """Each size in a process of its own; what may grow is the table and the headers, a few kB a record, of which the signal has 24."""
     few, many = 300, 1200
     for n in (few, many):
-        speed.write_ptbxl(tmp_path / str(n), n)
+        recordings.write_ptbxl(tmp_path / str(n), n)
     for form in ("simulator", "published"):
         small, large = (streaming.measure(form, n, source=tmp_path / str(n)) for n in (few, many))
         assert (small.n_records, large.n_records) == (few, many) and large.signals_bytes > 24_000 * many

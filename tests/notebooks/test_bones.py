@@ -21,13 +21,14 @@ def bones(notebook: dict, shown: dict) -> set[str]:
     prose = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
     outputs = [output.get("data", {}) for cell in code_cells(shown) for output in cell["outputs"]]
     last = "\n".join("".join(output.get("data", {}).get("text/markdown", "")) for output in code_cells(shown)[-1]["outputs"])
+    closing = "".join(notebook["cells"][-1]["source"]) if notebook["cells"][-1]["cell_type"] == "markdown" else ""
     figures = [cell["metadata"]["mystnb"] for cell in code_cells(notebook) if "figure" in cell["metadata"].get("mystnb", {})]
     tables = [data for data in outputs if "<table" in "".join(data.get("text/html", ""))
               or re.search(r"^\|[ :|-]+\|$", "".join(data.get("text/markdown", "")), re.MULTILINE)]
     has = {
         "question": re.search(r"\*\*Questions?\b", prose), "formula": "$$" in prose, "table": tables,
         "figure": figures and all(len(each["image"]["alt"]) > 40 and each["figure"]["caption"] for each in figures),
-        "reading": re.search(r"\*\*[^*]+\.\*\*", last), "limits": re.search(r"\bcannot\b|\*\*Limits|\bnot thereby\b|nothing about", last),
+        "reading": re.search(r"\*\*[^*]+\.\*\*", last), "limits": re.search(r"\bcannot\b|\*\*Limits|\bnot thereby\b|nothing about", last + closing),
     }
     return {bone for bone, found in has.items() if found}
 

@@ -36,7 +36,7 @@ def page():
     "2 of 3 are met", "a step against a product: 0.5 where at least 0.7 was asked (most time: `mm` 60%, `softmax` 30%)",
     "the target lies for a batch", "In 1 of 2 comparisons", "The peer is faster in 1: resnet18 beside torch_ecg (0.8 ×)",
     "a step against a product, 50%", "At 250 tokens `mhsa` is the cheapest", "at 8,000 tokens `window` is the cheapest layer, 9 × as",
-    "Not measured here:** peers of simulator, records, training on a GPU"])
+    "Not measured: peers of simulator, records, training on a GPU"])
 def test_the_words_follow_from_the_rows(page, said):
     assert said in speed_page.in_words(page)
 
