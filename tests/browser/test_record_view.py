@@ -157,6 +157,13 @@ def test_a_tap_moves_the_nearer_end_on_a_phone(open_view):
     tab.touchscreen.tap(*position(tab, 15 + 25 * (first / 1000 + 0.5), zero))
     ends = sorted((at(tab, "first"), at(tab, "second")))
     assert any(abs(each - first - 500) < 15 for each in ends)
+    before, handle = at(tab, "second"), end(tab, "second").bounding_box()
+    x, y = handle["x"] + 15, handle["y"] + 15
+    finger = tab.context.new_cdp_session(tab)
+    for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchMove", [{"x": x - 30, "y": y}]),
+                         ("touchMove", [{"x": x - 4.5 * 25 * 0.4, "y": y}]), ("touchEnd", [])):
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert before - at(tab, "second") == pytest.approx(400, abs=15)                         # 0.4 s at 4.5 pixels a millimetre
 
 
 def test_controls_change_the_paper(open_view, simulation):
