@@ -33,12 +33,12 @@ DARK = ("--paper: #16181d; --fine: #3a2626; --coarse: #5b3535; --ink: #eee; --so
 def view() -> str:
     """The fragment for the records that book/records.yaml lists for it, at 100 Hz, as networks read them."""
     rule = record_list("record_view")
-    return fragment(simulate(rule["seed"], rule["records"], fs=100, settings=Settings(scheme=rule["scheme"])))
+    return fragment(simulate(rule["seed"], rule["records"], fs=100, settings=Settings(scheme=rule["scheme"])), rule["first"])
 
 
-def fragment(simulation: Simulation) -> str:
-    """HTML with everything inside. Raises ConfigurationError where it is too large."""
-    data = packed(simulation)
+def fragment(simulation: Simulation, first: int = 0) -> str:
+    """HTML with everything inside, that begins with the record of row `first`. Raises ConfigurationError where it is too large."""
+    data = packed(simulation, first)
     told = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")       # so that no text can end the script
     template = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
     text = template.replace("__DARK__", DARK).replace("__ID__", "record-" + files.digest(data)[:10]).replace("__DATA__", told)
@@ -48,12 +48,12 @@ def fragment(simulation: Simulation) -> str:
     return text
 
 
-def packed(simulation: Simulation) -> dict[str, Any]:
+def packed(simulation: Simulation, first: int = 0) -> dict[str, Any]:
     """What the script reads: the paper's measures in mm, and of each record its name, words, samples, beats and spans (in ms)."""
     return {"fs": simulation.fs, "seconds": simulation.signals.shape[2] / simulation.fs, "leads": LEADS, "stored": STORED, "rows": ROWS,
             "rhythm": RHYTHM, "column": COLUMN, "left": LEFT, "right": RIGHT, "pulse": PULSE, "band": BAND, "gains": GAINS,
             "gain": int(GAIN), "speeds": SPEEDS, "speed": int(SPEED),
-            "records": [_record(simulation, row) for row in range(len(simulation.signals))]}
+            "first": first, "records": [_record(simulation, row) for row in range(len(simulation.signals))]}
 
 
 def pack(signal: np.ndarray) -> str:

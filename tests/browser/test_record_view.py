@@ -127,6 +127,7 @@ def position(tab, x, y):
 
 def test_a_mouse_drag_measures_in_the_lead_below_it(open_view, simulation):
     tab = open_view(1200)
+    choose(tab, record="0")
     tab.locator(".sheet").scroll_into_view_if_needed()
     a, b = 5.4, 6.9                                                                         # V2 is shown from 5 to 7.5 s, in the second row
     tab.mouse.move(*position(tab, 15 + 25 * a, 55))

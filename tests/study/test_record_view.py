@@ -59,6 +59,7 @@ def test_the_view_holds_the_listed_records_and_asks_for_nothing():
     assert "<noscript>" in text and 'aria-live="polite"' in text
     data = told(text)
     assert [record["name"] for record in data["records"]] == [f"{name} (record {i})" for i, name in enumerate(CPSC_CLASSES)]
+    assert data["records"][data["first"]]["name"] == "PVC (record 6)"
     assert data["leads"] == list(LEADS) and data["fs"] == 100 and data["seconds"] == 10
     other = record_list("attention_maps")["synthetic"]
     rule = record_list("record_view")
