@@ -25,10 +25,10 @@ profile = "auto"  # smoke, quick, full; says how many records are simulated
 
 # %%
 import matplotlib.pyplot as plt
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
 
 from ecgstudy.data.synthetic import realism
-from ecgstudy.study import class_pages, data_page, request
+from ecgstudy.study import class_pages, data_page, record_view, request
 from ecgstudy.study import simulated_to_real
 
 page = request.read_request(globals(), "01_data", {})
@@ -53,22 +53,16 @@ plt.close(people)
 people
 
 # %% [markdown]
-# ## Lengths and folds
+# ## Lengths, folds, and what is wrong with the recordings
 #
 # A fold that resembles the others makes a validation score a fair guess of the test score. Folds are made over patients, not records:
 # two records of one person never stand on both sides.
-
-# %%
-display(data_page.fold_table(data), Markdown(data_page.lengths(data)))
-
-# %% [markdown]
-# ## What is wrong with the recordings
 #
 # Recordings that cannot be read as they claim to be are refused by name when the data are prepared. What can be read may still be
 # poor: a lead that is flat, a signal at its limit, a drifting baseline. Such records stay, as they would in a clinic, and are counted.
 
 # %%
-data_page.quality(data)
+display(data_page.fold_table(data), Markdown(data_page.lengths(data)), data_page.quality(data))
 
 # %% [markdown]
 # ## One record of every class
@@ -104,6 +98,17 @@ plt.close("all")
 truth = class_pages.simulated_truth()
 plt.close(truth)
 truth
+
+# %% [markdown]
+# ## Measure one yourself
+#
+# One simulated record of each class, at the 100 Hz that networks read. The caliper begins on the first two beats of lead II. Switch the truth off,
+# measure the PR interval of the record with an AV block or the pause after a premature beat, and switch it on again: the shade stands where the
+# finding shows, in time and in leads, and the bars under the strip run from the beginning to the end of each wave. Page 10 draws attention over
+# three of these records.
+
+# %%
+HTML(record_view.view())
 
 # %% [markdown]
 # ## Reading

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -54,19 +53,6 @@ LOOK = r"""() => {
           unsized: [...document.querySelectorAll(".bd-article img:not([width])")].map((image) => image.src.slice(-60)),
           raw: raw.map((each) => each.textContent.slice(0, 60)), errors: [...document.querySelectorAll("mjx-merror")].length};
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """One Chromium for all pages: the system's, else the one that playwright brought."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        program = site.find_browser() or driver.chromium.executable_path
-        if not Path(program).is_file():
-            pytest.skip("no Chromium on the search path, and none of playwright's own (python -m playwright install chromium)")
-        started = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def test_the_smoke_profile_shows_every_part(tmp_path):
     text = "\n".join("".join(output["data"].get(kind, "")) for output in shown for kind in ("text/markdown", "text/html")
                      if "data" in output)
     for part in ("200 records", "folds 1–8", "No patient has records in two folds", "nothing to check", "**AF** — record S000008",
-                 "no record of fold 9 carries this class alone", "measures inside the range", "What can be trusted"):
+                 "no record of fold 9 carries this class alone", "measures inside the range", "What can be trusted", "PVC (record 6)"):
         assert part in text
 
 
