@@ -1,7 +1,8 @@
 """The built site: what the builder leaves to mend, what the site weighs, and a chapter as PDF.
 
 The builder writes figures without their size, so that the text below jumps when one arrives; a launcher for live code that the
-book does not have, twice, which is an error in the browser's console; and roles in the bibliography that readers of screens refuse.
+book does not have, twice, which is an error in the browser's console; roles in the bibliography that readers of screens refuse, and
+folds of the side bar that they cannot name.
 Tables carry the grey of the notes' numbers as one colour, which is too faint here; it becomes the theme's own. `finish` mends the
 pages in place. It may be repeated: a page that is mended stays as it is.
 """
@@ -32,6 +33,8 @@ INLINE = re.compile(r'(<span class="math notranslate nohighlight")>(\\\([^<]*\\\
 SILENT = re.compile(r"\\(?:left|right|[bB]igg?[lr]?|math\w+|text\w*|operatorname|hat|bar|tilde|vec|[,;!:()])")
 RELATION = re.compile(r"\\(?:neq?|leq?|geq?|in|to|times|approx|sim|cdot|pm|mapsto|ll|gg)(?![a-zA-Z])|[=<>+]|-")
 RAISED = re.compile(r"[_^](\{[^{}]*\}|\\?\w)")         # an index or an exponent
+FOLD = '<summary><span class="toctree-toggle"'            # of the side bar: a button without a name
+NAMED_FOLD = FOLD.replace("<summary>", '<summary aria-label="the pages below">')
 GREY, MUTED = re.compile(r"color:\s*#8a8a8a"), "color: var(--pst-color-text-muted)"
 
 
@@ -48,7 +51,7 @@ def finish(site: Path) -> None:
         for superfluous in REMOVED:
             mended = superfluous.sub("", mended)
         mended = INLINE.sub(lambda math: f'{math[1]} style="--drawn: {drawn_width(escapes.unescape(math[2])):.2f}em">{math[2]}', mended)
-        mended = GREY.sub(MUTED, mended)
+        mended = GREY.sub(MUTED, mended).replace(FOLD, NAMED_FOLD)
         if mended != text:
             files.write_text(page, mended)
 

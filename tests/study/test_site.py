@@ -18,6 +18,7 @@ PAGE = f"""<html><head>{THEBE}
 <img alt="d" src="data:image/png;base64,AA" /><img alt="e" src="../_images/gone.png" /><img width="7" alt="f" {ONE} />
 <style>#T1_row0 {{ color: #8a8a8a; }}</style>
 <div role="list" class="citation-list"><div class="citation" id="i" role="doc-biblioentry">x</div></div>
+<details><summary><span class="toctree-toggle" role="presentation"></span></summary></details>
 <ul role="list"></ul></body></html>"""
 
 
@@ -50,6 +51,7 @@ def test_what_the_builder_leaves_is_mended_once(built):
     text = page.read_text()
     assert "THEBE" not in text and "thebe" not in text and "book.js" in text
     assert "#8a8a8a" not in text and "color: var(--pst-color-text-muted);" in text
+    assert '<summary aria-label="the pages below"><span' in text
     assert 'class="citation-list"' in text and text.count('role="list"') == 1 and "doc-biblioentry" not in text
     before = page.stat().st_mtime_ns
     site.finish(built)
