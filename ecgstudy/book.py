@@ -175,7 +175,11 @@ def build(assembled: Path) -> int:
                                  "or remove the name")
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(assembled),
                "-W", "-n", "--keep-going", "-q"]
-    return subprocess.run(command).returncode
+    status = subprocess.run(command).returncode
+    for path in (assembled / "vendor").rglob("*"):          # where no page changed, the builder leaves styles and scripts as they were
+        if status == 0 and path.is_file():
+            write_changed(assembled / "_build" / "html" / "_static" / path.relative_to(assembled / "vendor"), path.read_bytes())
+    return status
 
 
 def parser() -> argparse.ArgumentParser:
