@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--list", action="store_true", help="what can be exported")
     export.add_argument("--out", type=Path, default=Path("exported"), help="folder to write to (default: exported)")
     export.add_argument("--format", default="onnx,torch", help="onnx, torch or both (default: onnx,torch)")
-    export.add_argument("--opset", type=int, default=17, help="version of ONNX's operators (default: 17)")
+    export.add_argument("--opset", type=int, default=18, help="version of ONNX's operators (default: 18)")
 
     data = verbs.add_parser("data", help="fetch, prepare and list the data sets").add_subparsers(metavar="COMMAND", required=True)
     for name, verb, text in (("fetch", _fetch, "download a data set; resumes where it stopped"),

@@ -17,7 +17,6 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ from ecgstudy.leads import LEADS
 from ecgstudy.models.registry import model_entry
 from ecgstudy.study import chosen, ledger, runs
 from ecgstudy.study.chosen import SIGNAL, TOLD, Chosen
+from ecgstudy.study.export_card import Exported, model_card
 from ecgstudy.train.checkpoint import load_weights
 from ecgstudy.train.device import one_thread
 from ecgstudy.train.feed import Scaling
@@ -65,16 +65,6 @@ class Program(nn.Module):
     def forward(self, signal: Tensor, *others: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.model(signal * self.gain - self.offset, **dict(zip(self.inputs, others, strict=True)))
         return logits, logits.sigmoid() if self.multilabel else logits.softmax(dim=-1)
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What `export` made: files by format, the largest difference of a logit in each, milliseconds for one record by way, and the card."""
-
-    files: dict[str, Path]
-    differences: dict[str, float]
-    milliseconds: dict[str, float]
-    card: Path
 
 
 def exportable() -> list[str]:
@@ -113,8 +103,6 @@ def export(name: str, out: Path, formats: Sequence[str] = tuple(SUFFIXES), opset
     Raises ConfigurationError for unknown names, formats or opsets, for a network that cannot be written, and where ONNX is not installed;
     RunError where a file does not give the network's outputs, which is then removed.
     """
-    from ecgstudy.study.export_card import model_card
-
     if not formats:
         raise ConfigurationError(f"no format is given; choose of {', '.join(SUFFIXES)}")
     for each in formats:
@@ -189,9 +177,10 @@ def _exported_program(kept: Chosen) -> torch.export.ExportedProgram:
 @contextlib.contextmanager
 def _writing(kept: Chosen, form: str) -> Iterator[None]:
     """Torch's exporters say a lot, and raise errors of many kinds."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad(), one_thread():
             warnings.simplefilter("ignore")
@@ -199,7 +188,8 @@ def _writing(kept: Chosen, form: str) -> Iterator[None]:
     except Exception as error:
         raise RunError(f"{kept.name} could not be written as {form}: {type(error).__name__}: {str(error):.300}") from error
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def _installed(name: str):

@@ -6,7 +6,8 @@ when the files were written; intervals are drawn from the run's own predictions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -19,9 +20,6 @@ from ecgstudy.study import runs
 from ecgstudy.study.cards import table
 from ecgstudy.study.chosen import SIGNAL, Chosen
 from ecgstudy.study.tables import show, show_interval
-
-if TYPE_CHECKING:
-    from ecgstudy.study.export import Exported
 
 WAYS = {"eager": "PyTorch, as trained", "torch": "torch.export", "onnx": "ONNX Runtime"}
 N_REPLICATES = 1000
@@ -44,6 +42,16 @@ for row in probabilities:
     found = [name for k, name in enumerate(classes) if (row[k] >= thresholds[k] if thresholds else k == best)]
     print(";".join(found) or "none")
 '''
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export` made: files by format, the largest difference of a logit in each, milliseconds for one record by way, and the card."""
+
+    files: dict[str, Path]
+    differences: dict[str, float]
+    milliseconds: dict[str, float]
+    card: Path
 
 
 def model_card(kept: Chosen, made: Exported) -> str:

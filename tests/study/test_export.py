@@ -173,7 +173,7 @@ def test_a_finished_run_is_exported_by_key_or_folder(tmp_path, tiny):
     (["hilo_sinthetic"], "did you mean 'hilo_synthetic'"),
     (["hilo_synthetic", "--format", "onxx"], "unknown format 'onxx'; did you mean 'onnx'"),
     (["hilo_synthetic", "--format", ""], "no format is given"),
-    (["hilo_synthetic", "--opset", "9"], "opset is 9; this version writes 17 to 20"),
+    (["hilo_synthetic", "--opset", "9"], "opset is 9; this version writes 18 to 20"),
     ([], "no network is named"),
 ])
 def test_bad_words_are_refused(words, says, tmp_path, capsys):
