@@ -11,6 +11,7 @@ from ecgstudy.models import SignalSpec, build_model
 from ecgstudy.study import complexity
 from ecgstudy.study import network_anatomy as anatomy
 from ecgstudy.study.axis_page import SIGNAL
+from ecgstudy.train.seeds import scoped_seed
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,7 @@ def test_the_drawing_shows_what_was_measured(pieces):
 
 def test_a_longer_record_and_a_narrow_network():
     signal = SignalSpec(12, 2000, 100)
-    model = build_model("inception_former", signal, 5, widths=(8, 16, 16), depths=(1, 1, 2), heads=4)
+    with scoped_seed(0):            # with some draws all eight channels of the measured token are cut off by the stem's ReLU
+        model = build_model("inception_former", signal, 5, widths=(8, 16, 16), depths=(1, 1, 2), heads=4)
     found = anatomy.dissect(model, signal)
     assert found[-1].width == 5 and found[-2].n_tokens == 500 and found[-1].sees == 20
